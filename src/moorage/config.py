@@ -1,0 +1,75 @@
+"""Configuration files: TOML checked against a `msgspec.Struct`, one clear line where it is wrong."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from moorage.service import ServiceType
+
+T = TypeVar("T")
+
+
+class ConfigError(Exception):
+    """A configuration file cannot be used; the text names the file, the key and what is allowed."""
+
+
+def _decode_hook(kind: type[Any], value: object) -> object:
+    """Build the types that TOML does not know from the text that stands for them."""
+    parse: Callable[[str], object]
+    if kind is IPv6Address:
+        parse = IPv6Address
+    elif kind is IPv6Network:
+        parse = IPv6Network
+    elif kind is ServiceType:
+        parse = ServiceType.from_slug
+    elif kind is Path:
+        parse = Path
+    elif kind is bytes:
+        parse = bytes.fromhex
+    else:
+        raise NotImplementedError(kind)
+    if not isinstance(value, str):
+        raise ValueError(f"expected text, got {type(value).__name__}")
+    return parse(value)
+
+
+def parse(text: str, kind: type[T], name: str) -> T:
+    """Return the ``kind`` that ``text`` (TOML) describes; ``name`` stands for it in errors.
+
+    Addresses, prefixes, paths, service types (by slug) and ``bytes`` (hexadecimal) are written
+    as text.
+
+    Raises:
+        ConfigError: the text is no TOML, or a key is unknown, missing or has a wrong value.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: not TOML: {error}") from None
+    try:
+        return msgspec.convert(data, kind, dec_hook=_decode_hook)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `")
+        key = where.rstrip("`").removeprefix("$").removeprefix(".")
+        raise ConfigError(f"{name}: {key or 'top level'}: {what}") from None
+
+
+def load(path: Path, kind: type[T]) -> T:
+    """Return the ``kind`` that the TOML file at ``path`` describes.
+
+    Raises:
+        ConfigError: the file cannot be read, or as `parse` does.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
+    return parse(text, kind, str(path))
