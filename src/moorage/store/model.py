@@ -1,0 +1,93 @@
+"""What a binding store holds: bindings and routers, as plain values.
+
+A binding says who holds a prefix, who anchors it and who serves it now (the mobility context of
+RFC 8885). The store has no clock: it keeps times, and whoever uses it judges them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv6Address, IPv6Network
+
+from moorage.service import ServiceType
+
+
+class BindingState(StrEnum):
+    """Where in its life a binding is."""
+
+    ACTIVE = "active"
+    """Held by its client."""
+
+    DETACHED = "detached"
+    """Held, while no router serves its client; the anchor keeps the prefix."""
+
+    RELEASED = "released"
+    """Given back; nobody gets the prefix before ``valid_until``, then the binding is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One delegated prefix. Times are seconds since 1970 unless they say otherwise."""
+
+    prefix: IPv6Network
+    """The key: a store has one binding for a prefix."""
+
+    client: bytes
+    """The client's DUID."""
+
+    iaid: int
+    """The client's name for it; (client, iaid) is unique among the bindings that are held."""
+
+    type: ServiceType
+
+    anchor: str
+    """Id of the router from whose pool the prefix is."""
+
+    serving: str | None
+    """Id of the router on whose link the client is, if any."""
+
+    link: str | None
+    """Name of the serving router's access interface."""
+
+    next_hop: IPv6Address | None
+    """The client's link-local address on that interface."""
+
+    seq: int
+    """Raised by every change; the change must know the number that it replaces."""
+
+    key: bytes | None
+    """The client's Ed25519 public key; None: a client without a key."""
+
+    last_time: int
+    """Microseconds since 1970 in the last accepted signature; 0: none yet."""
+
+    state: BindingState
+    preferred_until: float
+    valid_until: float
+
+    @property
+    def held(self) -> bool:
+        """Whether a client holds the prefix: False as soon as it is released."""
+        return self.state is not BindingState.RELEASED
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """An access router as the others need to know it."""
+
+    id: str
+
+    address: IPv6Address
+    """Its core address: the outer source of everything that it encapsulates."""
+
+    down_sid: IPv6Address
+    """Where an anchor sends packets for a prefix that this router serves."""
+
+    up_sid: IPv6Address
+    """Where a serving router sends packets from a prefix that this router anchors."""
+
+    pool: IPv6Network
+
+    seen: float
+    """When it last said that it is alive, seconds since 1970."""
