@@ -22,7 +22,7 @@ class StoreError(Exception):
     """
 
 
-class Conflict(Exception):  # noqa: N818 (an ordinary outcome of compare-and-swap, not a failure)
+class Conflict(Exception):
     """A commit's premise does not hold; nothing of the commit was done. Read again and decide anew.
 
     Attributes:
@@ -34,7 +34,7 @@ class Conflict(Exception):  # noqa: N818 (an ordinary outcome of compare-and-swa
         self.prefix = prefix
 
 
-class Compacted(Exception):  # noqa: N818 (tells the watcher to list again, not a failure)
+class Compacted(Exception):
     """The changes after the asked revision are no longer known. Take a new snapshot.
 
     Attributes:
