@@ -1,0 +1,174 @@
+"""Records between an application's library and the host daemon (a unix SEQPACKET socket).
+
+Each record is one packet of fixed size in network byte order. Both begin with the magic ``MR``, a
+version and their kind. The file descriptor that SETSC is about travels beside its record
+(SCM_RIGHTS) and is no part of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv6Address
+from typing import Any, Final
+
+from moorage.wire.errors import WireError
+from moorage.wire.layout import Layout
+
+_MAGIC: Final = b"MR"
+_VERSION: Final = 1
+_KIND_REQUEST: Final = 1
+_KIND_REPLY: Final = 2
+
+# magic, version, kind, id; then operation, type, on_net, an unused octet, timeout
+_REQUEST: Final = Layout("request", "2sBB I BBBx I")
+# magic, version, kind, id; then status, reason, three unused octets, address, valid_for
+_REPLY: Final = Layout("reply", "2sBB I i B3x 16s I")
+
+REQUEST_LENGTH: Final = _REQUEST.size
+"""Octets of an encoded :class:`Request`."""
+
+REPLY_LENGTH: Final = _REPLY.size
+"""Octets of an encoded :class:`Reply`."""
+
+
+class Operation(IntEnum):
+    """What an application asks for."""
+
+    SETSC = 1
+    """An address of a service type for the socket that comes along (draft section 6.1)."""
+
+    HOLD = 2
+    """An address of a service type without a socket; its linger time starts at once."""
+
+
+class Reason(IntEnum):
+    """Why a request failed; 1 to 6 are the network's refusals by their numbers on the wire."""
+
+    NONE = 0
+    TYPE_NOT_OFFERED = 1
+    POOL_FULL = 2
+    QUOTA = 3
+    NOT_AUTHORISED = 4
+    TRY_LATER = 5
+    SIGNATURE_OR_TIME = 6
+    DETACHED = 16
+    """The host is attached to no network."""
+    TIMEOUT = 17
+    """The network knows the service but did not deliver in time."""
+    NO_SERVICE = 18
+    """The network does not know the service."""
+    BAD_REQUEST = 19
+    """The application asked for something that makes no sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An application's wish.
+
+    Attributes:
+        id: chosen by the application, returned in the reply.
+        operation: what is asked for.
+        type: the number of a service type as the application gave it, valid or not.
+        on_net: the address has to be new from the current network (draft section 6.2).
+        timeout_ms: how long to wait, in milliseconds; 0 leaves it to the daemon.
+    """
+
+    id: int
+    operation: Operation
+    type: int
+    on_net: bool
+    timeout_ms: int
+
+    def encode(self) -> bytes:
+        """Return the record.
+
+        Raises:
+            ValueError: a field is out of its range.
+        """
+        return _REQUEST.pack(
+            _MAGIC,
+            _VERSION,
+            _KIND_REQUEST,
+            self.id,
+            self.operation,
+            self.type,
+            self.on_net,
+            self.timeout_ms,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The daemon's answer.
+
+    Attributes:
+        id: that of the request.
+        status: 0, or an EAI number of :mod:`moorage.numbers`.
+        reason: why the status is not 0.
+        address: the source address, or ``::`` on failure.
+        valid_for: seconds that the address remains valid.
+    """
+
+    id: int
+    status: int
+    reason: Reason
+    address: IPv6Address
+    valid_for: int
+
+    def encode(self) -> bytes:
+        """Return the record.
+
+        Raises:
+            ValueError: a field is out of its range.
+        """
+        return _REPLY.pack(
+            _MAGIC,
+            _VERSION,
+            _KIND_REPLY,
+            self.id,
+            self.status,
+            self.reason,
+            self.address.packed,
+            self.valid_for,
+        )
+
+
+def decode_request(data: bytes) -> Request:
+    """Return the request that ``data`` is.
+
+    Raises:
+        WireError: ``data`` is no request of this version.
+    """
+    identifier, operation, service_type, on_net, timeout_ms = _fields(_REQUEST, _KIND_REQUEST, data)
+    if on_net > 1:
+        raise WireError(_REQUEST.where, f"on_net is {on_net}, neither 0 nor 1")
+    try:
+        return Request(identifier, Operation(operation), service_type, bool(on_net), timeout_ms)
+    except ValueError:
+        raise WireError(_REQUEST.where, f"unknown operation {operation}") from None
+
+
+def decode_reply(data: bytes) -> Reply:
+    """Return the reply that ``data`` is.
+
+    Raises:
+        WireError: ``data`` is no reply of this version.
+    """
+    identifier, status, reason, address, valid_for = _fields(_REPLY, _KIND_REPLY, data)
+    try:
+        return Reply(identifier, status, Reason(reason), IPv6Address(address), valid_for)
+    except ValueError:
+        raise WireError(_REPLY.where, f"unknown reason {reason}") from None
+
+
+def _fields(layout: Layout, expected: int, data: bytes) -> tuple[Any, ...]:
+    """Return the fields behind the common head, which is checked."""
+    magic, version, kind, *fields = layout.unpack(data)
+    if magic != _MAGIC:
+        raise WireError(layout.where, f"magic {magic!r} instead of {_MAGIC!r}")
+    if version != _VERSION:
+        raise WireError(layout.where, f"unknown version {version}")
+    if kind != expected:
+        raise WireError(layout.where, f"kind {kind} instead of {expected}")
+    return tuple(fields)
