@@ -1,0 +1,1 @@
+"""Codecs: bytes to frozen dataclasses and back, without any input or output."""

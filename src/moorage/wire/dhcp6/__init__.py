@@ -1,0 +1,110 @@
+"""DHCPv6: messages and options as frozen dataclasses (RFC 8415, RFC 9915)."""
+
+from __future__ import annotations
+
+from moorage.wire.dhcp6.auth import Authentication, ReconfigureAccept, ReconfigureMessage
+from moorage.wire.dhcp6.duid import (
+    Duid,
+    DuidEn,
+    DuidLl,
+    DuidLlt,
+    DuidUnknown,
+    DuidUuid,
+    decode_duid,
+)
+from moorage.wire.dhcp6.exchange import (
+    ElapsedTime,
+    InfMaxRt,
+    OptionRequest,
+    Preference,
+    RapidCommit,
+    SolMaxRt,
+)
+from moorage.wire.dhcp6.ia import IaAddr, IaNa, IaPd, IaPrefix
+from moorage.wire.dhcp6.identifiers import ClientId, ServerId
+from moorage.wire.dhcp6.message import (
+    ALL_RELAY_AGENTS_AND_SERVERS,
+    CLIENT_PORT,
+    SERVER_PORT,
+    Message,
+    MessageType,
+    Relay,
+    decode_message,
+)
+from moorage.wire.dhcp6.ondemand import (
+    GraceTime,
+    NetworkPolicy,
+    OfferedTypes,
+    OnDemand,
+    PathMtu,
+    PublicKey,
+    Refusal,
+    RefusalReason,
+    ServiceTypeOf,
+    Signature,
+    SubOption,
+    TimeAndLink,
+    UnknownSubOption,
+)
+from moorage.wire.dhcp6.option import Option, UnknownOption, decode_options, encode_options
+from moorage.wire.dhcp6.relay import InterfaceId, RelayMessageOption
+from moorage.wire.dhcp6.status import Status, StatusCode
+from moorage.wire.dhcp6.vendor import UserClass, VendorClass, VendorOpts
+from moorage.wire.errors import WireError
+
+__all__ = [
+    "ALL_RELAY_AGENTS_AND_SERVERS",
+    "CLIENT_PORT",
+    "SERVER_PORT",
+    "Authentication",
+    "ClientId",
+    "Duid",
+    "DuidEn",
+    "DuidLl",
+    "DuidLlt",
+    "DuidUnknown",
+    "DuidUuid",
+    "ElapsedTime",
+    "GraceTime",
+    "IaAddr",
+    "IaNa",
+    "IaPd",
+    "IaPrefix",
+    "InfMaxRt",
+    "InterfaceId",
+    "Message",
+    "MessageType",
+    "NetworkPolicy",
+    "OfferedTypes",
+    "OnDemand",
+    "Option",
+    "OptionRequest",
+    "PathMtu",
+    "Preference",
+    "PublicKey",
+    "RapidCommit",
+    "ReconfigureAccept",
+    "ReconfigureMessage",
+    "Refusal",
+    "RefusalReason",
+    "Relay",
+    "RelayMessageOption",
+    "ServerId",
+    "ServiceTypeOf",
+    "Signature",
+    "SolMaxRt",
+    "Status",
+    "StatusCode",
+    "SubOption",
+    "TimeAndLink",
+    "UnknownOption",
+    "UnknownSubOption",
+    "UserClass",
+    "VendorClass",
+    "VendorOpts",
+    "WireError",
+    "decode_duid",
+    "decode_message",
+    "decode_options",
+    "encode_options",
+]

@@ -1,0 +1,157 @@
+"""DHCPv6 messages (RFC 8415 sections 7 to 9)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv6Address
+from struct import Struct
+from typing import Final
+
+from moorage.wire.dhcp6.auth import Authentication, ReconfigureAccept, ReconfigureMessage
+from moorage.wire.dhcp6.exchange import (
+    ElapsedTime,
+    InfMaxRt,
+    OptionRequest,
+    Preference,
+    RapidCommit,
+    SolMaxRt,
+)
+from moorage.wire.dhcp6.fields import need_at_least, pack
+from moorage.wire.dhcp6.ia import IaNa, IaPd
+from moorage.wire.dhcp6.identifiers import ClientId, ServerId
+from moorage.wire.dhcp6.option import (
+    Option,
+    OptionHolder,
+    decode_options,
+    decoders,
+    encode_options,
+)
+from moorage.wire.dhcp6.relay import InterfaceId, RelayMessageOption
+from moorage.wire.dhcp6.status import StatusCode
+from moorage.wire.dhcp6.vendor import UserClass, VendorClass, VendorOpts
+from moorage.wire.errors import WireError
+
+CLIENT_PORT: Final = 546
+SERVER_PORT: Final = 547
+ALL_RELAY_AGENTS_AND_SERVERS: Final = IPv6Address("ff02::1:2")
+"""The link-local group that clients send to (RFC 8415 section 7.1)."""
+
+_MESSAGE = Struct("!I")
+_RELAY = Struct("!BB16s16s")
+_LARGEST_TRANSACTION_ID = 0xFFFFFF
+_IN_MESSAGE = decoders(
+    ClientId,
+    ServerId,
+    IaNa,
+    OptionRequest,
+    Preference,
+    ElapsedTime,
+    RelayMessageOption,
+    Authentication,
+    StatusCode,
+    RapidCommit,
+    UserClass,
+    VendorClass,
+    VendorOpts,
+    InterfaceId,
+    ReconfigureMessage,
+    ReconfigureAccept,
+    IaPd,
+    SolMaxRt,
+    InfMaxRt,
+)
+
+
+class MessageType(IntEnum):
+    """The message types of RFC 8415 section 7.3."""
+
+    SOLICIT = 1
+    ADVERTISE = 2
+    REQUEST = 3
+    CONFIRM = 4
+    RENEW = 5
+    REBIND = 6
+    REPLY = 7
+    RELEASE = 8
+    DECLINE = 9
+    RECONFIGURE = 10
+    INFORMATION_REQUEST = 11
+    RELAY_FORW = 12
+    RELAY_REPL = 13
+
+
+_TYPES: Final = {member.value: member for member in MessageType}
+_RELAYED: Final = frozenset({MessageType.RELAY_FORW, MessageType.RELAY_REPL})
+
+
+@dataclass(frozen=True, slots=True)
+class Message(OptionHolder):
+    """A message between client and server; ``transaction_id`` has 24 bits."""
+
+    type: MessageType
+    transaction_id: int
+    options: tuple[Option, ...] = ()
+
+    def encode(self) -> bytes:
+        """Return the datagram.
+
+        Raises:
+            ValueError: the type is a relay agent's, or a value does not fit its field.
+        """
+        if self.type in _RELAYED:
+            raise ValueError(f"{self.type.name} is a relay agent's message")
+        if not 0 <= self.transaction_id <= _LARGEST_TRANSACTION_ID:
+            raise ValueError(f"transaction id {self.transaction_id:#x} is not of 24 bits")
+        header = _MESSAGE.pack(self.type << 24 | self.transaction_id)
+        return header + encode_options(self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Relay(OptionHolder):
+    """A message between relay agent and server; it carries another one in an option."""
+
+    type: MessageType
+    hop_count: int
+    link_address: IPv6Address
+    peer_address: IPv6Address
+    options: tuple[Option, ...] = ()
+
+    def encode(self) -> bytes:
+        """Return the datagram.
+
+        Raises:
+            ValueError: the type is not a relay agent's, or a value does not fit its field.
+        """
+        if self.type not in _RELAYED:
+            raise ValueError(f"{self.type.name} is not a relay agent's message")
+        header = pack(
+            _RELAY,
+            self.type,
+            self.hop_count,
+            self.link_address.packed,
+            self.peer_address.packed,
+        )
+        return header + encode_options(self.options)
+
+
+def decode_message(data: bytes) -> Message | Relay:
+    """Decode one datagram.
+
+    Raises:
+        WireError: it is no DHCPv6 message of a type that we know.
+    """
+    where = "DHCPv6 message"
+    need_at_least(where, data, _MESSAGE.size)
+    message_type = _TYPES.get(data[0])
+    if message_type is None:
+        raise WireError(where, f"unknown type {data[0]}")
+    if message_type in _RELAYED:
+        where = "DHCPv6 relay message"
+        need_at_least(where, data, _RELAY.size)
+        _, hop_count, link, peer = _RELAY.unpack_from(data)
+        options = decode_options(where, data[_RELAY.size :], _IN_MESSAGE)
+        return Relay(message_type, hop_count, IPv6Address(link), IPv6Address(peer), options)
+    (head,) = _MESSAGE.unpack_from(data)
+    options = decode_options(where, data[_MESSAGE.size :], _IN_MESSAGE)
+    return Message(message_type, head & _LARGEST_TRANSACTION_ID, options)
