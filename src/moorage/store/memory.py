@@ -1,0 +1,167 @@
+"""A binding store in this process's memory: for tests, and for routers that share one process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from ipaddress import IPv6Network
+
+from moorage.store.model import Binding, Router
+from moorage.store.protocol import (
+    BindingChanged,
+    BindingGone,
+    Change,
+    Compacted,
+    Conflict,
+    Create,
+    Delete,
+    Event,
+    RouterChanged,
+    Snapshot,
+    StoreError,
+    Update,
+    distinct,
+)
+
+
+class MemoryStore:
+    """A `BindingStore` that lasts as long as the object; all its users share one event loop."""
+
+    def __init__(self, keep: int = 10_000) -> None:
+        """Remember the events of the last ``keep`` revisions for watchers."""
+        self._bindings: dict[IPv6Network, Binding] = {}
+        self._held: dict[tuple[bytes, int], IPv6Network] = {}
+        self._routers: dict[str, Router] = {}
+        self._revision = 0
+        self._history: deque[tuple[Event, ...]] = deque(maxlen=keep)
+        self._watchers: set[asyncio.Event] = set()
+        self._closed = False
+
+    async def get(self, prefix: IPv6Network) -> Binding | None:
+        """Return the binding of exactly this prefix, released or not."""
+        self._check_open()
+        return self._bindings.get(prefix)
+
+    async def of_client(self, client: bytes) -> list[Binding]:
+        """Return the bindings of a DUID by prefix, released ones among them."""
+        self._check_open()
+        return [binding for binding in self._by_prefix() if binding.client == client]
+
+    async def count(self, anchor: str) -> int:
+        """Return how many prefixes of a router's pool are taken, released ones among them."""
+        self._check_open()
+        return sum(binding.anchor == anchor for binding in self._bindings.values())
+
+    async def commit(self, changes: Sequence[Change]) -> int:
+        """Do all of ``changes`` in their order, or none, and return the revision."""
+        self._check_open()
+        if not distinct(changes):
+            return self._revision
+        revision = self._revision + 1
+        replaced: list[tuple[IPv6Network, Binding | None]] = []
+        events: list[Event] = []
+        try:
+            for change in changes:
+                binding = self._fitting(change)
+                replaced.append((change.prefix, self._put(change.prefix, binding)))
+                events.append(
+                    BindingGone(revision, change.prefix)
+                    if binding is None
+                    else BindingChanged(revision, binding)
+                )
+        except Conflict:
+            for prefix, before in reversed(replaced):
+                self._put(prefix, before)
+            raise
+        return self._publish(tuple(events))
+
+    async def register(self, router: Router) -> int:
+        """Add a router or replace what is known of it, and return the revision."""
+        self._check_open()
+        self._routers[router.id] = router
+        return self._publish((RouterChanged(self._revision + 1, router),))
+
+    async def snapshot(self) -> Snapshot:
+        """Return everything, as of one revision."""
+        self._check_open()
+        routers = tuple(router for _, router in sorted(self._routers.items()))
+        return Snapshot(self._revision, tuple(self._by_prefix()), routers)
+
+    async def watch(self, after: int) -> AsyncIterator[Event]:
+        """Yield every event with a revision above ``after``, in order, as it happens."""
+        self._check_open()
+        changed = asyncio.Event()
+        self._watchers.add(changed)
+        try:
+            while not self._closed:
+                changed.clear()
+                for events in self._since(after):
+                    for event in events:
+                        yield event
+                    after += 1
+                await changed.wait()
+        finally:
+            self._watchers.discard(changed)
+
+    async def close(self) -> None:
+        """End the watches; nothing else works afterwards."""
+        self._closed = True
+        self._wake()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("memory: the store is closed")
+
+    def _by_prefix(self) -> list[Binding]:
+        return sorted(self._bindings.values(), key=lambda binding: binding.prefix)
+
+    def _fitting(self, change: Change) -> Binding | None:
+        """Return what ``change`` makes of its prefix's binding, or raise Conflict."""
+        stored = self._bindings.get(change.prefix)
+        binding: Binding | None
+        match change:
+            case Create(binding):
+                fits = stored is None
+            case Update(binding, expected_seq):
+                fits = stored is not None and stored.seq == expected_seq
+            case Delete(_, expected_seq):
+                binding = None
+                fits = stored is not None and stored.seq == expected_seq
+        if binding is not None and binding.held:
+            fits = fits and self._held.get(_name(binding), change.prefix) == change.prefix
+        if not fits:
+            raise Conflict(change.prefix)
+        return binding
+
+    def _put(self, prefix: IPv6Network, binding: Binding | None) -> Binding | None:
+        """Make ``binding`` the one of the prefix (None: none) and return the one before."""
+        before = self._bindings.pop(prefix, None)
+        if before is not None and before.held:
+            del self._held[_name(before)]
+        if binding is not None:
+            self._bindings[prefix] = binding
+            if binding.held:
+                self._held[_name(binding)] = prefix
+        return before
+
+    def _since(self, after: int) -> list[tuple[Event, ...]]:
+        behind = self._revision - after
+        if not 0 <= behind <= len(self._history):
+            raise Compacted(after)
+        return list(self._history)[len(self._history) - behind :]
+
+    def _publish(self, events: tuple[Event, ...]) -> int:
+        self._revision += 1
+        self._history.append(events)
+        self._wake()
+        return self._revision
+
+    def _wake(self) -> None:
+        for changed in self._watchers:
+            changed.set()
+
+
+def _name(binding: Binding) -> tuple[bytes, int]:
+    """What the client calls it: unique among held bindings."""
+    return binding.client, binding.iaid

@@ -1,0 +1,159 @@
+"""The one thread that writes to a SQLite file: many commits, one transaction, one fsync."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Final
+
+import msgspec
+
+from moorage.store.model import Router
+from moorage.store.notify import ring
+from moorage.store.protocol import Change, Conflict, Create, Delete, StoreError, Update
+from moorage.store.schema import Row, binding_row, connect, prefix_row, router_row
+
+Write = Change | Router
+"""What one commit is made of: changes of bindings, or a router to register."""
+
+_GROUP_SIZE: Final = 256
+
+_INSERT_BINDING: Final = f"INSERT INTO binding VALUES ({', '.join(15 * '?')})"
+_UPDATE_BINDING: Final = """
+    UPDATE binding SET client = ?, iaid = ?, type = ?, anchor = ?, serving = ?, link = ?,
+        next_hop = ?, seq = ?, key = ?, last_time = ?, state = ?, preferred_until = ?,
+        valid_until = ?
+    WHERE prefix = ? AND length = ? AND seq = ?"""
+_DELETE_BINDING: Final = "DELETE FROM binding WHERE prefix = ? AND length = ? AND seq = ?"
+_REPLACE_ROUTER: Final = f"INSERT OR REPLACE INTO router VALUES ({', '.join(7 * '?')})"
+_INSERT_CHANGE: Final = "INSERT INTO change VALUES (?, ?, ?, ?)"
+_NAME_TAKEN: Final = ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE")
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    writes: tuple[Write, ...]
+    revision: Future[int] = field(default_factory=Future)
+
+
+class Writer:
+    """Writes what is submitted, in order, and tells each submitter once it is on the disk.
+
+    Whatever waits when a transaction begins shares it, each commit in a savepoint of its own: one
+    that conflicts leaves the others alone. A transaction that fails (disk full, file locked for too
+    long) fails its commits, and the next one is tried afresh.
+    """
+
+    def __init__(self, path: str, keep: int) -> None:
+        """Open the file and start the thread; the log keeps the last ``keep`` revisions.
+
+        Raises:
+            StoreError: see `moorage.store.schema.connect`.
+        """
+        self._path = path
+        self._keep = keep
+        self._connection = connect(path)
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=f"writer of {path}", daemon=True)
+        self._thread.start()
+
+    def submit(self, writes: tuple[Write, ...]) -> Future[int]:
+        """Queue one commit; the result is its revision, or a `Conflict` or `StoreError`."""
+        job = _Job(writes)
+        self._jobs.put(job)
+        return job.revision
+
+    def close(self) -> None:
+        """Finish what was submitted and end the thread; blocks meanwhile."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while group := self._next_group():
+            self._write(group)
+        self._connection.close()
+
+    def _next_group(self) -> list[_Job]:
+        """Wait for a job and return it with all that wait behind it; empty: close."""
+        group: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            group.append(job)
+            if len(group) == _GROUP_SIZE or self._jobs.empty():
+                return group
+            job = self._jobs.get()
+        if group:
+            self._jobs.put(None)  # write these first
+        return group
+
+    def _write(self, group: list[_Job]) -> None:
+        wanted = [job for job in group if job.revision.set_running_or_notify_cancel()]
+        try:
+            outcomes = self._transact(wanted)
+        except Exception as error:  # the thread must outlive whatever a commit meets
+            with suppress(sqlite3.Error):
+                self._connection.rollback()
+            for job in wanted:
+                job.revision.set_exception(StoreError(f"{self._path}: {error}"))
+            return
+        with suppress(OSError):  # without the bell others find the write a little later
+            ring(self._path)
+        for job, outcome in zip(wanted, outcomes, strict=True):
+            if isinstance(outcome, Conflict):
+                job.revision.set_exception(outcome)
+            else:
+                job.revision.set_result(outcome)
+
+    def _transact(self, group: list[_Job]) -> list[int | Conflict]:
+        """Do all jobs in one transaction and return each one's revision or conflict."""
+        execute = self._connection.execute
+        outcomes: list[int | Conflict] = []
+        execute("BEGIN IMMEDIATE")
+        (revision,) = execute("SELECT max(revision) FROM change").fetchone()
+        for job in group:
+            execute("SAVEPOINT job")
+            try:
+                for part, write in enumerate(job.writes):
+                    self._apply(write, revision + 1, part)
+            except Conflict as conflict:
+                execute("ROLLBACK TO job")
+                outcomes.append(conflict)
+            else:
+                revision += 1
+                outcomes.append(revision)
+            execute("RELEASE job")
+        execute("DELETE FROM change WHERE revision < ?", (revision - self._keep,))
+        execute("COMMIT")
+        return outcomes
+
+    def _apply(self, write: Write, revision: int, part: int) -> None:
+        match write:
+            case Create(binding):
+                kind, row = "binding", binding_row(binding)
+                self._swap(write, _INSERT_BINDING, row)
+            case Update(binding, expected_seq):
+                kind, row = "binding", binding_row(binding)
+                self._swap(write, _UPDATE_BINDING, (*row[2:], *row[:2], expected_seq))
+            case Delete(prefix, expected_seq):
+                kind, row = "gone", prefix_row(prefix)
+                self._swap(write, _DELETE_BINDING, (*row, expected_seq))
+            case Router():
+                kind, row = "router", router_row(write)
+                self._connection.execute(_REPLACE_ROUTER, row)
+        record = (revision, part, kind, msgspec.msgpack.encode(row))
+        self._connection.execute(_INSERT_CHANGE, record)
+
+    def _swap(self, change: Change, statement: str, row: Row) -> None:
+        """Run a statement that changes one row if the change's premise holds."""
+        try:
+            changed = self._connection.execute(statement, row).rowcount
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorname in _NAME_TAKEN:
+                raise Conflict(change.prefix) from None
+            raise
+        if changed == 0:
+            raise Conflict(change.prefix)
