@@ -20,16 +20,16 @@ _VERSION: Final = 1
 _KIND_REQUEST: Final = 1
 _KIND_REPLY: Final = 2
 
-# magic, version, kind, id; then operation, type, on_net, an unused octet, timeout
+# magic, version, kind, id; then operation, type, on_net, an unused byte, timeout
 _REQUEST: Final = Layout("request", "2sBB I BBBx I")
-# magic, version, kind, id; then status, reason, three unused octets, address, valid_for
+# magic, version, kind, id; then status, reason, three unused bytes, address, valid_for
 _REPLY: Final = Layout("reply", "2sBB I i B3x 16s I")
 
 REQUEST_LENGTH: Final = _REQUEST.size
-"""Octets of an encoded :class:`Request`."""
+"""Bytes of an encoded `Request`."""
 
 REPLY_LENGTH: Final = _REPLY.size
-"""Octets of an encoded :class:`Reply`."""
+"""Bytes of an encoded `Reply`."""
 
 
 class Operation(IntEnum):
@@ -104,7 +104,7 @@ class Reply:
 
     Attributes:
         id: that of the request.
-        status: 0, or an EAI number of :mod:`moorage.numbers`.
+        status: 0, or an EAI number of `moorage.numbers`.
         reason: why the status is not 0.
         address: the source address, or ``::`` on failure.
         valid_for: seconds that the address remains valid.

@@ -9,20 +9,20 @@ from moorage.wire.errors import WireError
 
 
 class Layout:
-    """A :class:`struct.Struct` that tells the peer's mistakes from our own."""
+    """A `struct.Struct` that tells the peer's mistakes from our own."""
 
     def __init__(self, where: str, fields: str) -> None:
-        """Describe the part ``where`` (see WireError) by ``fields``, a format of :mod:`struct`."""
+        """Describe the part ``where`` (see WireError) by ``fields``, a format of `struct`."""
         self.where: Final = where
         self._struct = struct.Struct("!" + fields)
 
     @property
     def size(self) -> int:
-        """Octets that all fields take."""
+        """Bytes that all fields take."""
         return self._struct.size
 
     def pack(self, *values: Any) -> bytes:
-        """Return ``values`` as octets.
+        """Return ``values`` as bytes.
 
         Raises:
             ValueError: a value does not fit its field.
@@ -39,15 +39,15 @@ class Layout:
             WireError: ``data`` is of another length.
         """
         if len(data) != self.size:
-            raise WireError(self.where, f"{len(data)} octets instead of {self.size}")
+            raise WireError(self.where, f"{len(data)} bytes instead of {self.size}")
         return self._struct.unpack(data)
 
     def split(self, data: bytes) -> tuple[tuple[Any, ...], bytes]:
-        """Return the values at the start of ``data``, and the octets that follow them.
+        """Return the values at the start of ``data``, and the bytes that follow them.
 
         Raises:
             WireError: ``data`` is too short.
         """
         if len(data) < self.size:
-            raise WireError(self.where, f"{len(data)} octets, at least {self.size} are needed")
+            raise WireError(self.where, f"{len(data)} bytes, at least {self.size} are needed")
         return self._struct.unpack_from(data), data[self.size :]

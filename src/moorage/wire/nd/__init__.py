@@ -1,4 +1,4 @@
-"""Neighbor Discovery messages about routers: octets to and from frozen dataclasses."""
+"""Neighbor Discovery messages about routers: bytes to and from frozen dataclasses."""
 
 from __future__ import annotations
 

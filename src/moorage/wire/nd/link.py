@@ -29,7 +29,7 @@ class SourceLinkLayerAddress(_LinkLayerAddress):
     """The sender's own link-layer address.
 
     Attributes:
-        address: 6 octets on Ethernet (RFC 2464 section 6).
+        address: 6 bytes on Ethernet (RFC 2464 section 6).
     """
 
     type: ClassVar[int] = 1
@@ -40,7 +40,7 @@ class TargetLinkLayerAddress(_LinkLayerAddress):
     """The link-layer address of a neighbor that the message is about.
 
     Attributes:
-        address: 6 octets on Ethernet (RFC 2464 section 6).
+        address: 6 bytes on Ethernet (RFC 2464 section 6).
     """
 
     type: ClassVar[int] = 2
@@ -51,7 +51,7 @@ class Mtu:
     """The MTU that all nodes of the link should use.
 
     Attributes:
-        mtu: octets.
+        mtu: bytes.
     """
 
     type: ClassVar[int] = 5

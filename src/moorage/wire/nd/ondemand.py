@@ -24,8 +24,8 @@ class OnDemandLink:
 
     Attributes:
         offered: the service types that can be asked for; bits of no type are ignored.
-        domain_id: 8 octets, the same on all links of an operator.
-        link_id: 8 octets, another one on each link.
+        domain_id: 8 bytes, the same on all links of an operator.
+        link_id: 8 bytes, another one on each link.
     """
 
     type: ClassVar[int] = ND_OPTION_ON_DEMAND
@@ -39,11 +39,11 @@ class OnDemandLink:
         """Return the body.
 
         Raises:
-            ValueError: an id is not of 8 octets.
+            ValueError: an id is not of 8 bytes.
         """
         for identifier in (self.domain_id, self.link_id):
             if len(identifier) != _ID_LENGTH:
-                raise ValueError(f"{_LAYOUT.where}: {identifier!r} is not of {_ID_LENGTH} octets")
+                raise ValueError(f"{_LAYOUT.where}: {identifier!r} is not of {_ID_LENGTH} bytes")
         return _LAYOUT.pack(self.version, to_mask(self.offered), self.domain_id, self.link_id)
 
     @classmethod

@@ -21,7 +21,7 @@ from moorage.wire.nd.route import RouteInformation
 
 _HEADER: Final = Layout("ND option", "BB")
 _UNIT: Final = 8
-"""Octets that the Length field counts by; it counts Type and Length, too."""
+"""Bytes that the Length field counts by; it counts Type and Length, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class UnknownNdOption:
 
     Attributes:
         type: its number.
-        data: its body; with Type and Length a multiple of 8 octets.
+        data: its body; with Type and Length a multiple of 8 bytes.
     """
 
     type: int
@@ -69,7 +69,7 @@ def encode_options(options: Iterable[NdOption]) -> bytes:
     """Return ``options`` one after the other.
 
     Raises:
-        ValueError: a value is out of its range, or an option is no multiple of 8 octets.
+        ValueError: a value is out of its range, or an option is no multiple of 8 bytes.
     """
     return b"".join(map(_encode, options))
 
@@ -100,7 +100,7 @@ def _encode(option: NdOption) -> bytes:
     body = option.encode()
     units, rest = divmod(_HEADER.size + len(body), _UNIT)
     if rest:
-        raise ValueError(f"{_HEADER.where}: type {option.type} is no multiple of {_UNIT} octets")
+        raise ValueError(f"{_HEADER.where}: type {option.type} is no multiple of {_UNIT} bytes")
     return _HEADER.pack(option.type, units) + body
 
 

@@ -7,11 +7,11 @@ from typing import Final
 _TO_BITS: Final = {1: 0b01, 0: 0b00, -1: 0b11}
 _FROM_BITS: Final = {bits: preference for preference, bits in _TO_BITS.items()}
 _SHIFT: Final = 3
-"""Where the two bits stand in the octet of flags, in a router advertisement as in a route."""
+"""Where the two bits stand in the byte of flags, in a router advertisement as in a route."""
 
 
 def encode_preference(preference: int) -> int:
-    """Return the octet of flags with nothing but ``preference``: 1 high, 0 medium, -1 low.
+    """Return the byte of flags with nothing but ``preference``: 1 high, 0 medium, -1 low.
 
     Raises:
         ValueError: another number.
@@ -22,5 +22,5 @@ def encode_preference(preference: int) -> int:
 
 
 def decode_preference(flags: int) -> int | None:
-    """Return the preference inside an octet of flags, None for the reserved value."""
+    """Return the preference inside a byte of flags, None for the reserved value."""
     return _FROM_BITS.get(flags >> _SHIFT & 0b11)

@@ -10,7 +10,7 @@ from moorage.wire.errors import WireError
 from moorage.wire.layout import Layout
 from moorage.wire.nd.preference import decode_preference, encode_preference
 
-# prefix length, flags with the preference, lifetime; 0, 8 or 16 octets of prefix follow
+# prefix length, flags with the preference, lifetime; 0, 8 or 16 bytes of prefix follow
 _HEAD: Final = Layout("ND Route Information", "BB I")
 _ADDRESS_LENGTH: Final = 16
 
@@ -56,15 +56,15 @@ class RouteInformation:
         if preference is None:
             return None
         if len(prefix) > _ADDRESS_LENGTH:
-            raise WireError(_HEAD.where, f"{len(prefix)} octets of prefix")
+            raise WireError(_HEAD.where, f"{len(prefix)} bytes of prefix")
         if length > 128 or len(prefix) < _needed(length):
-            raise WireError(_HEAD.where, f"prefix of {length} bits in {len(prefix)} octets")
+            raise WireError(_HEAD.where, f"prefix of {length} bits in {len(prefix)} bytes")
         address = prefix.ljust(_ADDRESS_LENGTH, b"\0")
         return cls(IPv6Network((address, length), strict=False), preference, lifetime)
 
 
 def _needed(length: int) -> int:
-    """Return how many octets of prefix are sent for a prefix of ``length`` bits."""
+    """Return how many bytes of prefix are sent for a prefix of ``length`` bits."""
     if length == 0:
         return 0
     return 8 if length <= 64 else _ADDRESS_LENGTH
