@@ -10,6 +10,7 @@ everything here is synchronous, except for what multicast groups bring (`Netlink
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import socket
@@ -47,11 +48,17 @@ _NETLINK_ADD_MEMBERSHIP: Final = 1
 _NETLINK_CAP_ACK: Final = 10
 _NETLINK_EXT_ACK: Final = 11
 _NETLINK_GET_STRICT_CHK: Final = 12
+_SO_ATTACH_FILTER: Final = 26
 _SO_SNDBUFFORCE: Final = 32
 _SO_RCVBUFFORCE: Final = 33
 
 _NLA_F_NESTED: Final = 0x8000
 _NLA_TYPE_MASK: Final = 0x3FFF
+
+_BPF_LD_W_ABS: Final = 0x20
+_BPF_JEQ_K: Final = 0x15
+_BPF_RET_K: Final = 0x06
+_BPF_INSTRUCTION: Final = struct.Struct("=HBBI")
 
 _HEADER: Final = struct.Struct("=IHHII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
@@ -129,8 +136,11 @@ class NetlinkSocket:
     Raises OSError where the kernel does not know the protocol or a group.
     """
 
-    def __init__(self, protocol: int, groups: Iterable[int] = ()) -> None:
-        """``groups`` are the numbers (not the bits) of multicast groups to join."""
+    def __init__(self, protocol: int, groups: Iterable[int] = (), except_port: int = 0) -> None:
+        """``groups`` are the numbers (not the bits) of multicast groups to join.
+
+        Notifications of what the socket with the address ``except_port`` did are left out.
+        """
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
         )
@@ -139,6 +149,8 @@ class NetlinkSocket:
                 self._socket.setsockopt(_SOL_NETLINK, option, 1)
             self._widen(_SO_RCVBUFFORCE, socket.SO_RCVBUF)
             self._widen(_SO_SNDBUFFORCE, socket.SO_SNDBUF)
+            if except_port:
+                self._leave_out(except_port)
             self._socket.bind((0, 0))
             for group in groups:
                 self._socket.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
@@ -153,6 +165,22 @@ class NetlinkSocket:
             self._socket.setsockopt(socket.SOL_SOCKET, forced, _BUFFER_BYTES)
         except PermissionError:
             self._socket.setsockopt(socket.SOL_SOCKET, limited, _BUFFER_BYTES)
+
+    def _leave_out(self, port: int) -> None:
+        # Classic BPF: load the word of the header that holds the port, which it takes for one in
+        # network byte order; drop the message if it is this one, keep it otherwise.
+        program = b"".join(
+            _BPF_INSTRUCTION.pack(*instruction)
+            for instruction in (
+                (_BPF_LD_W_ABS, 0, 0, 12),
+                (_BPF_JEQ_K, 0, 1, socket.htonl(port)),
+                (_BPF_RET_K, 0, 0, 0),
+                (_BPF_RET_K, 0, 0, 0xFFFFFFFF),
+            )
+        )
+        kept = ctypes.create_string_buffer(program, len(program))
+        filter_ = struct.pack("@HP", len(program) // _BPF_INSTRUCTION.size, ctypes.addressof(kept))
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_)
 
     def __enter__(self) -> Self:
         return self
@@ -172,6 +200,11 @@ class NetlinkSocket:
     def fileno(self) -> int:
         """The file descriptor, for an event loop."""
         return self._socket.fileno()
+
+    @property
+    def port(self) -> int:
+        """The address of this socket, which the kernel puts into notifications of its changes."""
+        return int(self._socket.getsockname()[0])
 
     def request(self, messages: Sequence[Message]) -> list[NetlinkError | None]:
         """Have the kernel carry out ``messages`` in order, each for itself.
@@ -255,7 +288,7 @@ class NetlinkSocket:
     def receive(self) -> list[Message]:
         """All notifications that are waiting; none is an empty list.
 
-        Raises Overrun when some were lost; what was still waiting can be read afterwards.
+        Raises Overrun when some were lost; what is still waiting can be read afterwards.
         """
         found: list[Message] = []
         while True:

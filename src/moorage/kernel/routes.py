@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,8 +28,8 @@ from moorage.numbers import ROUTE_PROTOCOL
 RTM_NEWROUTE: Final = 24
 RTM_DELROUTE: Final = 25
 _RTM_GETROUTE: Final = 26
-_RTM_NEWRULE: Final = 32
-_RTM_DELRULE: Final = 33
+RTM_NEWRULE: Final = 32
+RTM_DELRULE: Final = 33
 _RTM_GETRULE: Final = 34
 
 _RTA_DST: Final = 1
@@ -199,6 +200,11 @@ class NetlinkRouteTable:
         """Close the socket."""
         self._socket.close()
 
+    @property
+    def port(self) -> int:
+        """What a `Monitor` needs to know to leave our own changes out."""
+        return self._socket.port
+
     def routes(self, protocol: int) -> set[Route]:
         """All routes with this protocol number. Raises OSError."""
         question = _ROUTE.pack(socket.AF_INET6, 0, 0, 0, 0, protocol, 0, 0, 0)
@@ -232,15 +238,20 @@ class NetlinkRouteTable:
         """All rules with this protocol number. Raises OSError."""
         question = _ROUTE.pack(socket.AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0)
         answers = self._socket.dump(Message(_RTM_GETRULE, question))
-        return {rule for answer in answers for rule in _parse_rule(answer.payload, protocol)}
+        return {
+            rule
+            for answer in answers
+            for owner, rule in parse_rules(answer.payload)
+            if owner == protocol
+        }
 
     def add_rule(self, rule: Rule) -> None:
         """Add a rule. Raises OSError, EEXIST if it is there."""
-        self._change_rule(_RTM_NEWRULE, rule, netlink.NLM_F_CREATE | netlink.NLM_F_EXCL)
+        self._change_rule(RTM_NEWRULE, rule, netlink.NLM_F_CREATE | netlink.NLM_F_EXCL)
 
     def remove_rule(self, rule: Rule) -> None:
         """Remove a rule of our protocol number. Raises OSError, ENOENT if there is none."""
-        self._change_rule(_RTM_DELRULE, rule, 0)
+        self._change_rule(RTM_DELRULE, rule, 0)
 
     def _change_rule(self, kind: int, rule: Rule, flags: int) -> None:
         message = Message(kind, _encode_rule(rule, self.protocol), flags)
@@ -290,7 +301,10 @@ def _encode_route(route: Route, protocol: int) -> bytes:
             ]
         case None:
             return b"".join(parts)
-    parts += (attribute(_RTA_ENCAP_TYPE, struct.pack("=H", kind)), nested(_RTA_ENCAP, *tunnel))
+    parts += (
+        attribute(_RTA_ENCAP_TYPE, kind.to_bytes(2, sys.byteorder)),
+        nested(_RTA_ENCAP, *tunnel),
+    )
     return b"".join(parts)
 
 
@@ -346,7 +360,7 @@ def _encap(hop: dict[int, bytes]) -> Seg6Encap | Seg6EndDT6 | None:
     if _RTA_ENCAP not in hop:
         return None
     tunnel = netlink.parse_attributes(hop[_RTA_ENCAP])
-    kind = int.from_bytes(hop[_RTA_ENCAP_TYPE], "little")
+    kind = int.from_bytes(hop[_RTA_ENCAP_TYPE], sys.byteorder)
     if kind == _LWTUNNEL_ENCAP_SEG6:
         return Seg6Encap(IPv6Address(tunnel[_SEG6_IPTUNNEL_SRH][-16:]))
     return Seg6EndDT6(_number(tunnel, _SEG6_LOCAL_TABLE))
@@ -376,17 +390,20 @@ def _encode_rule(rule: Rule, protocol: int) -> bytes:
     return b"".join(parts)
 
 
-def _parse_rule(body: bytes, protocol: int) -> Iterator[Rule]:
-    """The rule of a message, if it is of this protocol number and leads to a table."""
-    _, _, source_length, _, table, _, _, action, _ = _ROUTE.unpack_from(body)
-    found = netlink.parse_attributes(body, _ROUTE.size)
-    if action != _FR_ACT_TO_TBL or found.get(_FRA_PROTOCOL) != bytes((protocol,)):
+def parse_rules(body: bytes) -> Iterator[tuple[int, Rule]]:
+    """Protocol number and rule of a message; none if it is of another family or kind."""
+    family, _, source_length, _, table, _, _, action, _ = _ROUTE.unpack_from(body)
+    if family != socket.AF_INET6 or action != _FR_ACT_TO_TBL:
         return
-    yield Rule(
-        priority=_number(found, _FRA_PRIORITY),
-        table=_number(found, _FRA_TABLE, table),
-        iif=found.get(_FRA_IIFNAME, b"").rstrip(b"\0").decode(),
-        source=_prefix(found[_FRA_SRC], source_length) if source_length else None,
+    found = netlink.parse_attributes(body, _ROUTE.size)
+    yield (
+        found.get(_FRA_PROTOCOL, b"\0")[0],
+        Rule(
+            priority=_number(found, _FRA_PRIORITY),
+            table=_number(found, _FRA_TABLE, table),
+            iif=found.get(_FRA_IIFNAME, b"").rstrip(b"\0").decode(),
+            source=_prefix(found[_FRA_SRC], source_length) if source_length else None,
+        ),
     )
 
 
