@@ -14,16 +14,15 @@ from moorage.kernel import netlink
 from moorage.kernel.addresses import RTM_DELADDR, RTM_NEWADDR, Address, parse_address
 from moorage.kernel.links import RTM_DELLINK, RTM_NEWLINK, Link, parse_link
 from moorage.kernel.netlink import NetlinkSocket
-from moorage.kernel.routes import (
+from moorage.kernel.netlink_routes import (
     RTM_DELROUTE,
     RTM_DELRULE,
     RTM_NEWROUTE,
     RTM_NEWRULE,
-    Route,
-    Rule,
     parse_routes,
     parse_rules,
 )
+from moorage.kernel.routes import Route, Rule
 
 _RTM_NEWNEIGH: Final = 28
 _RTM_DELNEIGH: Final = 29
