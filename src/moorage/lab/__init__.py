@@ -1,0 +1,1 @@
+"""Mobility in network namespaces on one machine: topologies, moves, traffic, scenarios."""

@@ -1,0 +1,102 @@
+"""Configuration files of the daemons in a lab, generated from its topology."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from moorage.lab.network import ACCESS, NODE_FOLDER, SHARED, UPLINK, Node, Role
+from moorage.lab.topology import Topology
+
+_DOMAIN: Final = "6d6f6f726167652d"
+_PLAIN: Final = (IPv6Address, IPv6Network, Path)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, _PLAIN):
+        return str(value)
+    raise TypeError(f"no word for {type(value).__name__} in TOML")
+
+
+def toml(data: Mapping[str, Any]) -> str:
+    """The TOML text of nested mappings; keys without a value (None) are left out.
+
+    Raises:
+        TypeError: a value is of a type that TOML does not know.
+    """
+    plain = msgspec.to_builtins(data, enc_hook=_text)
+    return "".join(
+        f"{_key(key)} = {_value(value)}\n" for key, value in plain.items() if value is not None
+    )
+
+
+def _key(key: str) -> str:
+    return json.dumps(key, ensure_ascii=False)
+
+
+def _value(value: object) -> str:
+    match value:
+        case dict():
+            pairs = (f"{_key(k)} = {_value(v)}" for k, v in value.items() if v is not None)
+            return f"{{ {', '.join(pairs)} }}"
+        case list():
+            return f"[{', '.join(map(_value, value))}]"
+        case _:
+            # For text, numbers and truth, TOML and JSON have the same words.
+            return json.dumps(value, ensure_ascii=False)
+
+
+def topology_text(topology: Topology) -> str:
+    """The TOML text that describes this topology."""
+    return toml(msgspec.to_builtins(topology, enc_hook=_text))
+
+
+def daemon_config(topology: Topology, node: Node, settings: Mapping[str, Any]) -> str:
+    """The configuration file of a router's or host's daemon.
+
+    The topology's own settings of the node, and then ``settings``, replace what is generated.
+    """
+    if node.role is Role.ROUTER:
+        generated = _router(topology, node.name)
+        own = topology.routers[node.name].settings
+    else:
+        generated = _host(topology, node.name)
+        own = topology.hosts[node.name].settings
+    return toml({**generated, **own, **settings})
+
+
+def _router(topology: Topology, name: str) -> dict[str, Any]:
+    router = topology.routers[name]
+    access: dict[str, Any] = {
+        "interface": ACCESS,
+        "slaac_prefix": router.access.prefix,
+        "mtu": router.access.mtu,
+    }
+    if router.access.cell is not None:  # several routers of one link have to agree
+        access["link_id"] = hashlib.sha256(router.access.cell.encode()).hexdigest()[:16]
+    return {
+        "id": name,
+        "domain": _DOMAIN,
+        "core_interface": UPLINK,
+        "core_address": router.core.address,
+        "core_mtu": router.core.mtu,
+        "sids": {"block": topology.sid_block, "down": router.down_sid, "up": router.up_sid},
+        "pool": router.pool,
+        "store": f"sqlite:{NODE_FOLDER / SHARED / 'bindings.db'}",
+        "access": [access],
+    }
+
+
+def _host(topology: Topology, name: str) -> dict[str, Any]:
+    return {
+        "interfaces": topology.hosts[name].interfaces,
+        "state": NODE_FOLDER / "state",
+        "socket": NODE_FOLDER / "host.sock",
+        "at_boot": ["session-lasting"],
+    }
