@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from struct import Struct
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
-from moorage.wire.dhcp6.fields import need_at_least, need_exactly, pack
+from moorage.wire.layout import Layout
 
-_AUTHENTICATION = Struct("!BBBQ")
-_MESSAGE_TYPE = Struct("!B")
+# protocol, algorithm, replay detection method and value
+_AUTHENTICATION: Final = Layout("DHCPv6 authentication", "BBB Q")
+_RECONFIGURE_MESSAGE: Final = Layout("DHCPv6 reconfigure message", "B")
+_RECONFIGURE_ACCEPT: Final = Layout("DHCPv6 reconfigure accept", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +26,13 @@ class Authentication:
 
     def encode(self) -> bytes:
         """Return the option's body; see `Option.encode`."""
-        fixed = pack(
-            _AUTHENTICATION, self.protocol, self.algorithm, self.rdm, self.replay_detection
-        )
+        fixed = _AUTHENTICATION.pack(self.protocol, self.algorithm, self.rdm, self.replay_detection)
         return fixed + self.information
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        need_at_least("DHCPv6 authentication", data, _AUTHENTICATION.size)
-        protocol, algorithm, rdm, replay_detection = _AUTHENTICATION.unpack_from(data)
-        information = data[_AUTHENTICATION.size :]
+        (protocol, algorithm, rdm, replay_detection), information = _AUTHENTICATION.split(data)
         return cls(protocol, algorithm, rdm, replay_detection, information)
 
 
@@ -48,13 +45,12 @@ class ReconfigureMessage:
 
     def encode(self) -> bytes:
         """Return the option's body; see `Option.encode`."""
-        return pack(_MESSAGE_TYPE, self.message_type)
+        return _RECONFIGURE_MESSAGE.pack(self.message_type)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        need_exactly("DHCPv6 reconfigure message", data, _MESSAGE_TYPE.size)
-        return cls(data[0])
+        return cls(*_RECONFIGURE_MESSAGE.unpack(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +61,9 @@ class ReconfigureAccept:
 
     def encode(self) -> bytes:
         """Return the option's body; see `Option.encode`."""
-        return b""
+        return _RECONFIGURE_ACCEPT.pack()
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        need_exactly("DHCPv6 reconfigure accept", data, 0)
-        return cls()
+        return cls(*_RECONFIGURE_ACCEPT.unpack(data))

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from struct import Struct
+from typing import Final, TypeAlias
 
-from moorage.wire.dhcp6.fields import need_at_least, need_exactly, pack, sized
 from moorage.wire.errors import WireError
+from moorage.wire.layout import Layout
 
-_TYPE = Struct("!H")
-_LLT = Struct("!HHI")
-_EN = Struct("!HI")
-_LL = Struct("!HH")
+_TYPE: Final = Layout("DHCPv6 DUID", "H")
+_LLT: Final = Layout("DHCPv6 DUID-LLT", "HI")
+_EN: Final = Layout("DHCPv6 DUID-EN", "I")
+_LL: Final = Layout("DHCPv6 DUID-LL", "H")
+_UUID: Final = Layout("DHCPv6 DUID-UUID", "16s")
 
-_LLT_TYPE = 1
-_EN_TYPE = 2
-_LL_TYPE = 3
-_UUID_TYPE = 4
-_UUID_SIZE = 16
-_SHORTEST = _TYPE.size + 1
-_LONGEST = _TYPE.size + 128
+_TYPE_LLT: Final = 1
+_TYPE_EN: Final = 2
+_TYPE_LL: Final = 3
+_TYPE_UUID: Final = 4
+
+_SHORTEST: Final = _TYPE.size + 1
+_LONGEST: Final = _TYPE.size + 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class DuidLlt:
 
     def encode(self) -> bytes:
         """Return the DUID; `ValueError` if a field does not fit."""
-        return _bounded(pack(_LLT, _LLT_TYPE, self.hardware_type, self.time) + self.address)
+        return _duid(_TYPE_LLT, _LLT.pack(self.hardware_type, self.time) + self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class DuidEn:
 
     def encode(self) -> bytes:
         """Return the DUID; `ValueError` if a field does not fit."""
-        return _bounded(pack(_EN, _EN_TYPE, self.enterprise) + self.identifier)
+        return _duid(_TYPE_EN, _EN.pack(self.enterprise) + self.identifier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class DuidLl:
 
     def encode(self) -> bytes:
         """Return the DUID; `ValueError` if a field does not fit."""
-        return _bounded(pack(_LL, _LL_TYPE, self.hardware_type) + self.address)
+        return _duid(_TYPE_LL, _LL.pack(self.hardware_type) + self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,9 @@ class DuidUuid:
 
     def encode(self) -> bytes:
         """Return the DUID; `ValueError` if the UUID has not 16 bytes."""
-        return pack(_TYPE, _UUID_TYPE) + sized(self.uuid, _UUID_SIZE)
+        if len(self.uuid) != _UUID.size:
+            raise ValueError(f"{_UUID.where}: {len(self.uuid)} bytes instead of {_UUID.size}")
+        return _duid(_TYPE_UUID, self.uuid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,10 @@ class DuidUnknown:
 
     def encode(self) -> bytes:
         """Return the DUID; `ValueError` if a field does not fit."""
-        return _bounded(pack(_TYPE, self.type) + self.data)
+        return _duid(self.type, self.data)
 
 
-Duid = DuidLlt | DuidEn | DuidLl | DuidUuid | DuidUnknown
+Duid: TypeAlias = DuidLlt | DuidEn | DuidLl | DuidUuid | DuidUnknown
 
 
 def has_duid_length(duid: bytes) -> bool:
@@ -98,29 +101,25 @@ def decode_duid(data: bytes) -> Duid:
     Raises:
         WireError: the length is not allowed, or too short for the type.
     """
-    where = "DHCPv6 DUID"
     if not has_duid_length(data):
-        raise WireError(where, f"{len(data)} bytes, not {_SHORTEST} to {_LONGEST}")
-    (duid_type,) = _TYPE.unpack_from(data)
-    if duid_type == _LLT_TYPE:
-        need_at_least(where, data, _LLT.size)
-        _, hardware_type, time = _LLT.unpack_from(data)
-        return DuidLlt(hardware_type, time, data[_LLT.size :])
-    if duid_type == _EN_TYPE:
-        need_at_least(where, data, _EN.size)
-        _, enterprise = _EN.unpack_from(data)
-        return DuidEn(enterprise, data[_EN.size :])
-    if duid_type == _LL_TYPE:
-        need_at_least(where, data, _LL.size)
-        _, hardware_type = _LL.unpack_from(data)
-        return DuidLl(hardware_type, data[_LL.size :])
-    if duid_type == _UUID_TYPE:
-        need_exactly(where, data, _TYPE.size + _UUID_SIZE)
-        return DuidUuid(data[_TYPE.size :])
-    return DuidUnknown(duid_type, data[_TYPE.size :])
+        raise WireError(_TYPE.where, f"{len(data)} bytes, not {_SHORTEST} to {_LONGEST}")
+    (duid_type,), rest = _TYPE.split(data)
+    if duid_type == _TYPE_LLT:
+        (hardware_type, time), address = _LLT.split(rest)
+        return DuidLlt(hardware_type, time, address)
+    if duid_type == _TYPE_EN:
+        (enterprise,), identifier = _EN.split(rest)
+        return DuidEn(enterprise, identifier)
+    if duid_type == _TYPE_LL:
+        (hardware_type,), address = _LL.split(rest)
+        return DuidLl(hardware_type, address)
+    if duid_type == _TYPE_UUID:
+        return DuidUuid(*_UUID.unpack(rest))
+    return DuidUnknown(duid_type, rest)
 
 
-def _bounded(duid: bytes) -> bytes:
+def _duid(duid_type: int, rest: bytes) -> bytes:
+    duid = _TYPE.pack(duid_type) + rest
     if not has_duid_length(duid):
-        raise ValueError(f"a DUID of {len(duid)} bytes, not {_SHORTEST} to {_LONGEST}")
+        raise ValueError(f"{_TYPE.where}: {len(duid)} bytes, not {_SHORTEST} to {_LONGEST}")
     return duid

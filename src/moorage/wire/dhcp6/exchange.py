@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from struct import Struct, unpack
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
-from moorage.wire.dhcp6.fields import need_exactly, pack
-from moorage.wire.errors import WireError
+from moorage.wire.layout import Layout
 
-_U8 = Struct("!B")
-_U16 = Struct("!H")
-_U32 = Struct("!I")
+_PREFERENCE: Final = Layout("DHCPv6 preference", "B")
+_ELAPSED_TIME: Final = Layout("DHCPv6 elapsed time", "H")
+_RAPID_COMMIT: Final = Layout("DHCPv6 rapid commit", "")
+_MAX_RT: Final = Layout("DHCPv6 SOL_MAX_RT or INF_MAX_RT", "I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +22,12 @@ class OptionRequest:
 
     def encode(self) -> bytes:
         """Return the option's body; see `Option.encode`."""
-        return pack(Struct(f"!{len(self.codes)}H"), *self.codes)
+        return _codes(len(self.codes)).pack(*self.codes)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        if len(data) % 2:
-            raise WireError("DHCPv6 option request", f"odd length {len(data)}")
-        return cls(unpack(f"!{len(data) // 2}H", data))
+        return cls(_codes(len(data) // 2).unpack(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +39,12 @@ class Preference:
 
     def encode(self) -> bytes:
         """Return the option's body; see `Option.encode`."""
-        return pack(_U8, self.value)
+        return _PREFERENCE.pack(self.value)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        need_exactly("DHCPv6 preference", data, _U8.size)
-        return cls(data[0])
+        return cls(*_PREFERENCE.unpack(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +56,12 @@ class ElapsedTime:
 
     def encode(self) -> bytes:
         """Return the option's body; see `Option.encode`."""
-        return pack(_U16, self.hundredths)
+        return _ELAPSED_TIME.pack(self.hundredths)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        need_exactly("DHCPv6 elapsed time", data, _U16.size)
-        return cls(*_U16.unpack(data))
+        return cls(*_ELAPSED_TIME.unpack(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +72,16 @@ class RapidCommit:
 
     def encode(self) -> bytes:
         """Return the option's body; see `Option.encode`."""
-        return b""
+        return _RAPID_COMMIT.pack()
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        need_exactly("DHCPv6 rapid commit", data, 0)
-        return cls()
+        return cls(*_RAPID_COMMIT.unpack(data))
 
 
 @dataclass(frozen=True, slots=True)
-class _MaximumRetransmission:
+class _MaxRt:
     """A maximum retransmission time in seconds.
 
     The client ignores one that is not in 60 to 86400; that is its rule, not the format's.
@@ -97,24 +91,27 @@ class _MaximumRetransmission:
 
     def encode(self) -> bytes:
         """Return the option's body; see `Option.encode`."""
-        return pack(_U32, self.seconds)
+        return _MAX_RT.pack(self.seconds)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        need_exactly("DHCPv6 SOL_MAX_RT or INF_MAX_RT", data, _U32.size)
-        return cls(*_U32.unpack(data))
+        return cls(*_MAX_RT.unpack(data))
 
 
 @dataclass(frozen=True, slots=True)
-class SolMaxRt(_MaximumRetransmission):
+class SolMaxRt(_MaxRt):
     """The longest time between two Solicits."""
 
     option_code: ClassVar[int] = 82
 
 
 @dataclass(frozen=True, slots=True)
-class InfMaxRt(_MaximumRetransmission):
+class InfMaxRt(_MaxRt):
     """The longest time between two Information-requests."""
 
     option_code: ClassVar[int] = 83
+
+
+def _codes(count: int) -> Layout:
+    return Layout("DHCPv6 option request", f"{count}H")

@@ -7,12 +7,9 @@ valid are rules for the receiver of a message, not for its format.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv6Address, IPv6Network
-from struct import Struct
-from typing import ClassVar, Self
+from ipaddress import IPV6LENGTH, IPv6Address, IPv6Network
+from typing import ClassVar, Final, Self
 
-from moorage.wire.dhcp6.fields import need_at_least, pack
 from moorage.wire.dhcp6.option import (
     Decoders,
     Option,
@@ -23,11 +20,16 @@ from moorage.wire.dhcp6.option import (
 )
 from moorage.wire.dhcp6.status import StatusCode
 from moorage.wire.errors import WireError
+from moorage.wire.layout import Layout
 
-_IA = Struct("!III")
-_IA_ADDR = Struct("!16sII")
-_IA_PREFIX = Struct("!IIB16s")
-_IN_LEASE = decoders(StatusCode)
+# IAID, T1, T2
+_IA_NA: Final = Layout("DHCPv6 IA_NA", "III")
+_IA_PD: Final = Layout("DHCPv6 IA_PD", "III")
+# address, preferred, valid
+_IA_ADDR: Final = Layout("DHCPv6 IA address", "16s II")
+# preferred, valid, prefix length, address
+_IA_PREFIX: Final = Layout("DHCPv6 IA prefix", "II B 16s")
+_IN_LEASE: Final = decoders(StatusCode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,14 @@ class IaAddr(OptionHolder):
 
     def encode(self) -> bytes:
         """Return the option's body; see `Option.encode`."""
-        fixed = pack(_IA_ADDR, self.address.packed, self.preferred, self.valid)
+        fixed = _IA_ADDR.pack(self.address.packed, self.preferred, self.valid)
         return fixed + encode_options(self.options)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        where = "DHCPv6 IA address"
-        need_at_least(where, data, _IA_ADDR.size)
-        address, preferred, valid = _IA_ADDR.unpack_from(data)
-        options = decode_options(where, data[_IA_ADDR.size :], _IN_LEASE)
+        (address, preferred, valid), rest = _IA_ADDR.split(data)
+        options = decode_options(rest, _IN_LEASE)
         return cls(IPv6Address(address), preferred, valid, options)
 
 
@@ -70,8 +70,7 @@ class IaPrefix(OptionHolder):
 
     def encode(self) -> bytes:
         """Return the option's body; see `Option.encode`."""
-        fixed = pack(
-            _IA_PREFIX,
+        fixed = _IA_PREFIX.pack(
             self.preferred,
             self.valid,
             self.prefix.prefixlen,
@@ -82,20 +81,19 @@ class IaPrefix(OptionHolder):
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        where = "DHCPv6 IA prefix"
-        need_at_least(where, data, _IA_PREFIX.size)
-        preferred, valid, length, address = _IA_PREFIX.unpack_from(data)
-        if length > 128:
-            raise WireError(where, f"prefix length {length} is more than 128")
-        options = decode_options(where, data[_IA_PREFIX.size :], _IN_LEASE)
-        return cls(preferred, valid, _network(address, length), options)
+        (preferred, valid, length, address), rest = _IA_PREFIX.split(data)
+        if length > IPV6LENGTH:
+            raise WireError(_IA_PREFIX.where, f"prefix length {length}")
+        options = decode_options(rest, _IN_LEASE)
+        network = IPv6Network((address, length), strict=False)
+        return cls(preferred, valid, network, options)
 
 
 @dataclass(frozen=True, slots=True)
 class _IdentityAssociation(OptionHolder):
     """The format that IA_NA and IA_PD share; ``t1`` and ``t2`` are 0 in a client's messages."""
 
-    where: ClassVar[str]
+    layout: ClassVar[Layout]
     inside: ClassVar[Decoders]
     iaid: int
     t1: int
@@ -104,14 +102,13 @@ class _IdentityAssociation(OptionHolder):
 
     def encode(self) -> bytes:
         """Return the option's body; see `Option.encode`."""
-        return pack(_IA, self.iaid, self.t1, self.t2) + encode_options(self.options)
+        return self.layout.pack(self.iaid, self.t1, self.t2) + encode_options(self.options)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        need_at_least(cls.where, data, _IA.size)
-        iaid, t1, t2 = _IA.unpack_from(data)
-        return cls(iaid, t1, t2, decode_options(cls.where, data[_IA.size :], cls.inside))
+        (iaid, t1, t2), rest = cls.layout.split(data)
+        return cls(iaid, t1, t2, decode_options(rest, cls.inside))
 
     @property
     def status(self) -> StatusCode | None:
@@ -124,7 +121,7 @@ class IaNa(_IdentityAssociation):
     """Identity association for non-temporary addresses."""
 
     option_code: ClassVar[int] = 3
-    where: ClassVar[str] = "DHCPv6 IA_NA"
+    layout: ClassVar[Layout] = _IA_NA
     inside: ClassVar[Decoders] = decoders(IaAddr, StatusCode)
 
     @property
@@ -138,16 +135,10 @@ class IaPd(_IdentityAssociation):
     """Identity association for prefix delegation."""
 
     option_code: ClassVar[int] = 25
-    where: ClassVar[str] = "DHCPv6 IA_PD"
+    layout: ClassVar[Layout] = _IA_PD
     inside: ClassVar[Decoders] = decoders(IaPrefix, StatusCode)
 
     @property
     def prefixes(self) -> tuple[IaPrefix, ...]:
         """The prefixes of this association."""
         return self.every(IaPrefix)
-
-
-@lru_cache(maxsize=1024)
-def _network(address: bytes, length: int) -> IPv6Network:
-    # IPv6Network takes longer to build than the rest of a message, and prefixes come again.
-    return IPv6Network((address, length), strict=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address
-from struct import Struct
 from typing import Final
 
 from moorage.wire.dhcp6.auth import Authentication, ReconfigureAccept, ReconfigureMessage
@@ -17,7 +16,6 @@ from moorage.wire.dhcp6.exchange import (
     RapidCommit,
     SolMaxRt,
 )
-from moorage.wire.dhcp6.fields import need_at_least, pack
 from moorage.wire.dhcp6.ia import IaNa, IaPd
 from moorage.wire.dhcp6.identifiers import ClientId, ServerId
 from moorage.wire.dhcp6.option import (
@@ -31,16 +29,20 @@ from moorage.wire.dhcp6.relay import InterfaceId, RelayMessageOption
 from moorage.wire.dhcp6.status import StatusCode
 from moorage.wire.dhcp6.vendor import UserClass, VendorClass, VendorOpts
 from moorage.wire.errors import WireError
+from moorage.wire.layout import Layout
 
 CLIENT_PORT: Final = 546
 SERVER_PORT: Final = 547
 ALL_RELAY_AGENTS_AND_SERVERS: Final = IPv6Address("ff02::1:2")
 """The link-local group that clients send to (RFC 8415 section 7.1)."""
 
-_MESSAGE = Struct("!I")
-_RELAY = Struct("!BB16s16s")
-_LARGEST_TRANSACTION_ID = 0xFFFFFF
-_IN_MESSAGE = decoders(
+# type and transaction id in one number
+_MESSAGE: Final = Layout("DHCPv6 message", "I")
+# type, hop count, link address, peer address
+_RELAY: Final = Layout("DHCPv6 relay message", "BB 16s 16s")
+_TRANSACTION_ID_BITS: Final = 24
+_LARGEST_TRANSACTION_ID: Final = (1 << _TRANSACTION_ID_BITS) - 1
+_IN_MESSAGE: Final = decoders(
     ClientId,
     ServerId,
     IaNa,
@@ -102,8 +104,8 @@ class Message(OptionHolder):
         if self.type in _RELAYED:
             raise ValueError(f"{self.type.name} is a relay agent's message")
         if not 0 <= self.transaction_id <= _LARGEST_TRANSACTION_ID:
-            raise ValueError(f"transaction id {self.transaction_id:#x} is not of 24 bits")
-        header = _MESSAGE.pack(self.type << 24 | self.transaction_id)
+            raise ValueError(f"transaction id {self.transaction_id:#x} has more than 24 bits")
+        header = _MESSAGE.pack(self.type << _TRANSACTION_ID_BITS | self.transaction_id)
         return header + encode_options(self.options)
 
 
@@ -125,12 +127,8 @@ class Relay(OptionHolder):
         """
         if self.type not in _RELAYED:
             raise ValueError(f"{self.type.name} is not a relay agent's message")
-        header = pack(
-            _RELAY,
-            self.type,
-            self.hop_count,
-            self.link_address.packed,
-            self.peer_address.packed,
+        header = _RELAY.pack(
+            self.type, self.hop_count, self.link_address.packed, self.peer_address.packed
         )
         return header + encode_options(self.options)
 
@@ -141,17 +139,14 @@ def decode_message(data: bytes) -> Message | Relay:
     Raises:
         WireError: it is no DHCPv6 message of a type that we know.
     """
-    where = "DHCPv6 message"
-    need_at_least(where, data, _MESSAGE.size)
-    message_type = _TYPES.get(data[0])
+    (head,), rest = _MESSAGE.split(data)
+    number = head >> _TRANSACTION_ID_BITS
+    message_type = _TYPES.get(number)
     if message_type is None:
-        raise WireError(where, f"unknown type {data[0]}")
+        raise WireError(_MESSAGE.where, f"unknown type {number}")
     if message_type in _RELAYED:
-        where = "DHCPv6 relay message"
-        need_at_least(where, data, _RELAY.size)
-        _, hop_count, link, peer = _RELAY.unpack_from(data)
-        options = decode_options(where, data[_RELAY.size :], _IN_MESSAGE)
+        (_, hop_count, link, peer), rest = _RELAY.split(data)
+        options = decode_options(rest, _IN_MESSAGE)
         return Relay(message_type, hop_count, IPv6Address(link), IPv6Address(peer), options)
-    (head,) = _MESSAGE.unpack_from(data)
-    options = decode_options(where, data[_MESSAGE.size :], _IN_MESSAGE)
+    options = decode_options(rest, _IN_MESSAGE)
     return Message(message_type, head & _LARGEST_TRANSACTION_ID, options)

@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from struct import Struct
 from typing import ClassVar, Final, Protocol, Self, TypeVar
 
 from moorage.numbers import ENTERPRISE_NUMBER
 from moorage.service import ServiceType, from_mask, to_mask
-from moorage.wire.dhcp6.fields import need_exactly, pack, sized
 from moorage.wire.dhcp6.message import Message
 from moorage.wire.dhcp6.vendor import VendorOpts
 from moorage.wire.errors import WireError
+from moorage.wire.layout import Layout
 
-_MASK = Struct("!B")
-_IAID_U8 = Struct("!IB")
-_IAID_U16 = Struct("!IH")
-_IAID_U32 = Struct("!II")
-_TIME_LINK = Struct("!Q8s")
-_SIGNATURE = Struct("!Q8s64s")
-_POLICY = Struct("!BBB")
+_KEY_SIZE: Final = 32
+_LINK_ID_SIZE: Final = 8
+_SIGNATURE_SIZE: Final = 64
 
-KEY_SIZE: Final = 32
-LINK_ID_SIZE: Final = 8
-SIGNATURE_SIZE: Final = 64
+_SERVICE_TYPE: Final = Layout("On-Demand service type", "I B")
+_OFFERED_TYPES: Final = Layout("On-Demand offered types", "B")
+_REFUSAL: Final = Layout("On-Demand refusal", "I B")
+_GRACE_TIME: Final = Layout("On-Demand grace time", "I I")
+_PUBLIC_KEY: Final = Layout("On-Demand public key", f"{_KEY_SIZE}s")
+# time, link id, signature
+_SIGNATURE: Final = Layout("On-Demand signature", f"Q {_LINK_ID_SIZE}s {_SIGNATURE_SIZE}s")
+_PATH_MTU: Final = Layout("On-Demand path MTU", "I H")
+# permitted, boot, default
+_POLICY: Final = Layout("On-Demand network policy", "B B B")
+_TIME_AND_LINK: Final = Layout("On-Demand time and link", f"Q {_LINK_ID_SIZE}s")
 
 _T = TypeVar("_T")
 
@@ -74,15 +77,13 @@ class ServiceTypeOf:
 
     def encode(self) -> bytes:
         """Return the body; see `SubOption.encode`."""
-        return pack(_IAID_U8, self.iaid, self.type)
+        return _SERVICE_TYPE.pack(self.iaid, self.type)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the sub-option with the body ``data``; `WireError` if it breaks the format."""
-        where = "On-Demand service type"
-        need_exactly(where, data, _IAID_U8.size)
-        iaid, number = _IAID_U8.unpack(data)
-        return cls(iaid, _service_type(where, number))
+        iaid, number = _SERVICE_TYPE.unpack(data)
+        return cls(iaid, _service_type(_SERVICE_TYPE.where, number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +95,13 @@ class OfferedTypes:
 
     def encode(self) -> bytes:
         """Return the body; see `SubOption.encode`."""
-        return pack(_MASK, to_mask(self.types))
+        return _OFFERED_TYPES.pack(to_mask(self.types))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the sub-option with the body ``data``; `WireError` if it breaks the format."""
-        need_exactly("On-Demand offered types", data, _MASK.size)
-        return cls(from_mask(data[0]))
+        (mask,) = _OFFERED_TYPES.unpack(data)
+        return cls(from_mask(mask))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +114,15 @@ class Refusal:
 
     def encode(self) -> bytes:
         """Return the body; see `SubOption.encode`."""
-        return pack(_IAID_U8, self.iaid, self.reason)
+        return _REFUSAL.pack(self.iaid, self.reason)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the sub-option with the body ``data``; `WireError` if it breaks the format."""
-        where = "On-Demand refusal"
-        need_exactly(where, data, _IAID_U8.size)
-        iaid, number = _IAID_U8.unpack(data)
+        iaid, number = _REFUSAL.unpack(data)
         reason = _REASONS.get(number)
         if reason is None:
-            raise WireError(where, f"unknown reason {number}")
+            raise WireError(_REFUSAL.where, f"unknown reason {number}")
         return cls(iaid, reason)
 
 
@@ -137,13 +136,12 @@ class GraceTime:
 
     def encode(self) -> bytes:
         """Return the body; see `SubOption.encode`."""
-        return pack(_IAID_U32, self.iaid, self.seconds)
+        return _GRACE_TIME.pack(self.iaid, self.seconds)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the sub-option with the body ``data``; `WireError` if it breaks the format."""
-        need_exactly("On-Demand grace time", data, _IAID_U32.size)
-        return cls(*_IAID_U32.unpack(data))
+        return cls(*_GRACE_TIME.unpack(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +153,12 @@ class PublicKey:
 
     def encode(self) -> bytes:
         """Return the body; see `SubOption.encode`."""
-        return sized(self.key, KEY_SIZE)
+        return _PUBLIC_KEY.pack(_sized(self.key, _KEY_SIZE))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the sub-option with the body ``data``; `WireError` if it breaks the format."""
-        need_exactly("On-Demand public key", data, KEY_SIZE)
-        return cls(data)
+        return cls(*_PUBLIC_KEY.unpack(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +176,12 @@ class Signature:
 
     def encode(self) -> bytes:
         """Return the body; see `SubOption.encode`."""
-        link_id = sized(self.link_id, LINK_ID_SIZE)
-        return pack(_SIGNATURE, self.time, link_id, sized(self.signature, SIGNATURE_SIZE))
+        link_id = _sized(self.link_id, _LINK_ID_SIZE)
+        return _SIGNATURE.pack(self.time, link_id, _sized(self.signature, _SIGNATURE_SIZE))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the sub-option with the body ``data``; `WireError` if it breaks the format."""
-        need_exactly("On-Demand signature", data, _SIGNATURE.size)
         return cls(*_SIGNATURE.unpack(data))
 
 
@@ -199,13 +195,12 @@ class PathMtu:
 
     def encode(self) -> bytes:
         """Return the body; see `SubOption.encode`."""
-        return pack(_IAID_U16, self.iaid, self.mtu)
+        return _PATH_MTU.pack(self.iaid, self.mtu)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the sub-option with the body ``data``; `WireError` if it breaks the format."""
-        need_exactly("On-Demand path MTU", data, _IAID_U16.size)
-        return cls(*_IAID_U16.unpack(data))
+        return cls(*_PATH_MTU.unpack(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,15 +218,13 @@ class NetworkPolicy:
 
     def encode(self) -> bytes:
         """Return the body; see `SubOption.encode`."""
-        return pack(_POLICY, to_mask(self.permitted), to_mask(self.boot), self.default or 0)
+        return _POLICY.pack(to_mask(self.permitted), to_mask(self.boot), self.default or 0)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the sub-option with the body ``data``; `WireError` if it breaks the format."""
-        where = "On-Demand network policy"
-        need_exactly(where, data, _POLICY.size)
-        permitted, boot, number = data
-        default = _service_type(where, number) if number else None
+        permitted, boot, number = _POLICY.unpack(data)
+        default = _service_type(_POLICY.where, number) if number else None
         return cls(from_mask(permitted), from_mask(boot), default)
 
 
@@ -245,13 +238,12 @@ class TimeAndLink:
 
     def encode(self) -> bytes:
         """Return the body; see `SubOption.encode`."""
-        return pack(_TIME_LINK, self.time, sized(self.link_id, LINK_ID_SIZE))
+        return _TIME_AND_LINK.pack(self.time, _sized(self.link_id, _LINK_ID_SIZE))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the sub-option with the body ``data``; `WireError` if it breaks the format."""
-        need_exactly("On-Demand time and link", data, _TIME_LINK.size)
-        return cls(*_TIME_LINK.unpack(data))
+        return cls(*_TIME_AND_LINK.unpack(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,3 +331,10 @@ def _service_type(where: str, number: int) -> ServiceType:
     if service_type is None:
         raise WireError(where, f"{number} is no service type")
     return service_type
+
+
+def _sized(data: bytes, size: int) -> bytes:
+    # A struct would pad or cut it without a word.
+    if len(data) != size:
+        raise ValueError(f"{data!r} has {len(data)} bytes instead of {size}")
+    return data

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from struct import Struct
-from typing import ClassVar, Protocol, Self, TypeVar
+from typing import ClassVar, Final, Protocol, Self, TypeVar
 
-from moorage.wire.dhcp6.fields import pack
 from moorage.wire.errors import WireError
+from moorage.wire.layout import Layout
 
-_HEADER = Struct("!HH")
+_HEADER: Final = Layout("DHCPv6 option", "HH")
 _T = TypeVar("_T")
 
 
@@ -90,7 +89,7 @@ class OptionHolder:
         return tuple([option for option in self.options if isinstance(option, kind)])
 
 
-def split(where: str, data: bytes) -> list[tuple[int, bytes]]:
+def split(data: bytes) -> list[tuple[int, bytes]]:
     """Cut ``data`` into (code, body) pairs.
 
     Raises:
@@ -100,13 +99,11 @@ def split(where: str, data: bytes) -> list[tuple[int, bytes]]:
     offset = 0
     end = len(data)
     while offset < end:
-        if end - offset < _HEADER.size:
-            raise WireError(where, f"the last {end - offset} bytes are too few for an option")
-        code, length = _HEADER.unpack_from(data, offset)
         start = offset + _HEADER.size
+        code, length = _HEADER.unpack(data[offset:start])
         offset = start + length
         if offset > end:
-            raise WireError(where, f"option {code} has {end - start} of {length} bytes")
+            raise WireError(_HEADER.where, f"{code} has {end - start} of {length} bytes")
         pairs.append((code, data[start:offset]))
     return pairs
 
@@ -119,19 +116,19 @@ def join(pairs: Iterable[tuple[int, bytes]]) -> bytes:
     """
     parts: list[bytes] = []
     for code, body in pairs:
-        parts.append(pack(_HEADER, code, len(body)))
+        parts.append(_HEADER.pack(code, len(body)))
         parts.append(body)
     return b"".join(parts)
 
 
-def decode_options(where: str, data: bytes, known: Decoders) -> tuple[Option, ...]:
-    """Decode the options field ``data`` of ``where``, in which the options ``known`` have a place.
+def decode_options(data: bytes, known: Decoders) -> tuple[Option, ...]:
+    """Decode the options field ``data``, in which the options ``known`` have a place.
 
     Raises:
         WireError: an option breaks the format.
     """
     options: list[Option] = []
-    for code, body in split(where, data):
+    for code, body in split(data):
         decode = known.get(code)
         options.append(UnknownOption(code, body) if decode is None else decode(body))
     return tuple(options)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from struct import Struct
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
-from moorage.wire.dhcp6.fields import need_at_least, pack
+from moorage.wire.layout import Layout
 
-_STATUS_CODE = Struct("!H")
+_STATUS_CODE: Final = Layout("DHCPv6 status code", "H")
 
 
 class Status(IntEnum):
@@ -37,12 +36,11 @@ class StatusCode:
 
     def encode(self) -> bytes:
         """Return the option's body; see `Option.encode`."""
-        return pack(_STATUS_CODE, self.code) + self.message.encode()
+        return _STATUS_CODE.pack(self.code) + self.message.encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        need_at_least("DHCPv6 status code", data, _STATUS_CODE.size)
-        (code,) = _STATUS_CODE.unpack_from(data)
+        (code,), message = _STATUS_CODE.split(data)
         # Bytes that are no UTF-8 are left out: bad text is no reason to lose the message.
-        return cls(code, data[_STATUS_CODE.size :].decode(errors="ignore"))
+        return cls(code, message.decode(errors="ignore"))

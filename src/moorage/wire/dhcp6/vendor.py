@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from struct import Struct
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
-from moorage.wire.dhcp6.fields import need_at_least, pack
 from moorage.wire.dhcp6.option import join, split
 from moorage.wire.errors import WireError
+from moorage.wire.layout import Layout
 
-_ENTERPRISE = Struct("!I")
-_LENGTH = Struct("!H")
+# the enterprise number in front of the rest
+_VENDOR_CLASS: Final = Layout("DHCPv6 vendor class", "I")
+_VENDOR_OPTS: Final = Layout("DHCPv6 vendor options", "I")
+_CLASS_LENGTH: Final = Layout("DHCPv6 class data", "H")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class UserClass:
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        return cls(_split_classes("DHCPv6 user class", data))
+        return cls(_split_classes(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,13 @@ class VendorClass:
 
     def encode(self) -> bytes:
         """Return the option's body; see `Option.encode`."""
-        return pack(_ENTERPRISE, self.enterprise) + _join_classes(self.classes)
+        return _VENDOR_CLASS.pack(self.enterprise) + _join_classes(self.classes)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        where = "DHCPv6 vendor class"
-        need_at_least(where, data, _ENTERPRISE.size)
-        (enterprise,) = _ENTERPRISE.unpack_from(data)
-        return cls(enterprise, _split_classes(where, data[_ENTERPRISE.size :]))
+        (enterprise,), classes = _VENDOR_CLASS.split(data)
+        return cls(enterprise, _split_classes(classes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,30 +62,28 @@ class VendorOpts:
 
     def encode(self) -> bytes:
         """Return the option's body; see `Option.encode`."""
-        return pack(_ENTERPRISE, self.enterprise) + join(self.options)
+        return _VENDOR_OPTS.pack(self.enterprise) + join(self.options)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
-        where = "DHCPv6 vendor options"
-        need_at_least(where, data, _ENTERPRISE.size)
-        (enterprise,) = _ENTERPRISE.unpack_from(data)
-        return cls(enterprise, tuple(split(where, data[_ENTERPRISE.size :])))
+        (enterprise,), options = _VENDOR_OPTS.split(data)
+        return cls(enterprise, tuple(split(options)))
 
 
 def _join_classes(classes: Iterable[bytes]) -> bytes:
-    return b"".join([pack(_LENGTH, len(item)) + item for item in classes])
+    return b"".join([_CLASS_LENGTH.pack(len(item)) + item for item in classes])
 
 
-def _split_classes(where: str, data: bytes) -> tuple[bytes, ...]:
+def _split_classes(data: bytes) -> tuple[bytes, ...]:
     classes: list[bytes] = []
-    offset = 0
-    while offset < len(data):
-        need_at_least(where, data, offset + _LENGTH.size)
-        (length,) = _LENGTH.unpack_from(data, offset)
-        start = offset + _LENGTH.size
-        offset = start + length
-        if offset > len(data):
-            raise WireError(where, f"a class has {len(data) - start} of {length} bytes")
-        classes.append(data[start:offset])
+    start = 0
+    while start < len(data):
+        body = start + _CLASS_LENGTH.size
+        (length,) = _CLASS_LENGTH.unpack(data[start:body])
+        start = body + length
+        if start > len(data):
+            what = f"a class has {len(data) - body} of {length} bytes"
+            raise WireError(_CLASS_LENGTH.where, what)
+        classes.append(data[body:start])
     return tuple(classes)
