@@ -131,8 +131,14 @@ class NodeStatus(msgspec.Struct, frozen=True):
 
 
 class LabStatus(msgspec.Struct, frozen=True):
-    """The whole lab."""
+    """The whole lab.
 
+    Attributes:
+        source: what the user calls the topology.
+        topology: TOML text.
+    """
+
+    source: str
     topology: str
     nodes: dict[str, NodeStatus]
 

@@ -17,7 +17,9 @@ from typing import IO, Any, Final, ParamSpec, Self, TypeVar
 
 import msgspec
 
-from moorage.lab import control, enter, namespaces, topology
+from moorage import config
+from moorage.lab import control, enter, namespaces
+from moorage.lab import topology as topologies
 from moorage.lab.control import LabStatus, Moved
 from moorage.lab.daemons import LOG
 from moorage.lab.errors import LabError
@@ -193,7 +195,7 @@ class Lab:
             LabError: the system does not allow it, or the name is in use.
             ConfigError: the topology is wrong.
         """
-        made = source if isinstance(source, Topology) else topology.load(source)
+        made = source if isinstance(source, Topology) else topologies.load(source)
         namespaces.become_root()
         name = name or f"{os.getpid()}-{os.urandom(4).hex()}"
         start = control.Start(
@@ -267,6 +269,11 @@ class Lab:
     def status(self) -> LabStatus:
         """What the lab looks like now."""
         return control.ask(self.name, control.Status(), LabStatus)
+
+    def topology(self) -> Topology:
+        """What the lab was made of."""
+        status = self.status()
+        return config.parse(status.topology, Topology, status.source)
 
     def node(self, name: str) -> Node:
         """A node by its name."""

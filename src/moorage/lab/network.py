@@ -12,7 +12,6 @@ import select
 import socket
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
@@ -20,12 +19,10 @@ from pathlib import Path
 from typing import Final
 
 from moorage.kernel import netlink, sysctl
-from moorage.kernel.addresses import Address, AddressFlags, NetlinkAddressTable
 from moorage.kernel.monitor import Group, LinkChanged, NetlinkMonitor
 from moorage.kernel.netlink import NetlinkSocket
-from moorage.kernel.netlink_routes import NetlinkRouteTable
-from moorage.kernel.routes import Add, Route
-from moorage.lab import links, namespaces, relay
+from moorage.kernel.routes import Route
+from moorage.lab import links, namespaces, relay, static
 from moorage.lab.enter import setns
 from moorage.lab.errors import LabError
 from moorage.lab.topology import CORE, CoreLink, Link, Topology
@@ -39,10 +36,7 @@ SHARED: Final = "shared"
 UPLINK: Final = "core0"
 ACCESS: Final = "acc0"
 
-_MAIN_TABLE: Final = 254
-_RTPROT_STATIC: Final = 4
 _LOOPBACK: Final = 1
-_ANYWHERE: Final = IPv6Network("::/0")
 _CARRIER_SECONDS: Final = 5.0
 
 
@@ -158,11 +152,15 @@ class Network:
             self._configure(core, name, link.core_address)
             self._configure(node, UPLINK, link.address)
             routes += [
-                Route(prefix, _MAIN_TABLE, gateway=link.address, interface=core.interfaces[name])
+                Route(
+                    prefix, static.MAIN_TABLE, gateway=link.address, interface=core.interfaces[name]
+                )
                 for prefix in prefixes
             ]
             uplink = node.interfaces[UPLINK]
-            default = Route(_ANYWHERE, _MAIN_TABLE, gateway=link.core_address, interface=uplink)
+            default = Route(
+                static.ANYWHERE, static.MAIN_TABLE, gateway=link.core_address, interface=uplink
+            )
             self._add_routes(node, [default])
         self._add_routes(core, routes)
 
@@ -226,23 +224,15 @@ class Network:
     def _configure(self, node: Node, interface: str, address: IPv6Address | None = None) -> None:
         """Take an interface up, and give it an address of a /64."""
         index = node.interfaces[interface]
-        with namespaces.inside(node.network, self.ether), ExitStack() as stack:
-            opened = stack.enter_context(NetlinkSocket(netlink.NETLINK_ROUTE))
-            links.carry_out(opened, [links.set_up(index)])
+        with namespaces.inside(node.network, self.ether):
+            with NetlinkSocket(netlink.NETLINK_ROUTE) as opened:
+                links.carry_out(opened, [links.set_up(index)])
             if address is not None:
-                table = NetlinkAddressTable()
-                stack.callback(table.close)
-                table.add(Address(address, index, 64, flags=AddressFlags.NO_DAD))
+                static.add_address(index, address)
 
     def _add_routes(self, node: Node, routes: Iterable[Route]) -> None:
         with namespaces.inside(node.network, self.ether):
-            table = NetlinkRouteTable(_RTPROT_STATIC)
-        try:
-            for error in table.apply([Add(route) for route in routes]):
-                if error is not None:
-                    raise error
-        finally:
-            table.close()
+            static.add_routes(routes)
 
     def attach(self, host: str, interface: str, router: str) -> int:
         """Attach a free interface to a router's cell.

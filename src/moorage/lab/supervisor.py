@@ -36,7 +36,7 @@ class Supervisor:
         """Make the lab. Raises OSError."""
         _make_files(start.state)
         self._namespaces = [namespaces.current("user"), namespaces.current("pid")]
-        self._source = start.source
+        self._start = start
         self._network = Network(topology)
         self._daemons = {
             name: daemons.Daemon(topology, node)
@@ -181,7 +181,7 @@ class Supervisor:
             )
             for name, node in self._network.nodes.items()
         }
-        return control.LabStatus(self._source, nodes)
+        return control.LabStatus(self._start.source, self._start.topology, nodes)
 
 
 def _make_files(state: str | None) -> None:
