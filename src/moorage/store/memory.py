@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from ipaddress import IPv6Network
 
 from moorage.store.model import Binding, Router
@@ -88,7 +88,7 @@ class MemoryStore:
         routers = tuple(router for _, router in sorted(self._routers.items()))
         return Snapshot(self._revision, tuple(self._by_prefix()), routers)
 
-    async def watch(self, after: int) -> AsyncIterator[Event]:
+    async def watch(self, after: int) -> AsyncGenerator[Event, None]:
         """Yield every event with a revision above ``after``, in order, as it happens."""
         self._check_open()
         changed = asyncio.Event()

@@ -7,7 +7,7 @@ two routers that act on the same binding exactly one wins.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 from typing import Protocol
@@ -161,7 +161,7 @@ class BindingStore(Protocol):
     async def snapshot(self) -> Snapshot:
         """Return everything, as of one revision."""
 
-    def watch(self, after: int) -> AsyncIterator[Event]:
+    def watch(self, after: int) -> AsyncGenerator[Event, None]:
         """Yield every event with a revision above ``after``, in order, as it happens.
 
         With ``after`` taken from a snapshot nothing is lost in between. Several events may share

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from ipaddress import IPv6Network
 from typing import Final, Self
 
@@ -104,7 +104,7 @@ class SqliteStore:
         finally:
             self._read("ROLLBACK")
 
-    async def watch(self, after: int) -> AsyncIterator[Event]:
+    async def watch(self, after: int) -> AsyncGenerator[Event, None]:
         """Yield every event with a revision above ``after``, in order, as it happens."""
         self._check_open()
         with store_errors(self._path):

@@ -1,0 +1,42 @@
+"""What all tests of stores start from."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from moorage.service import ServiceType
+from moorage.store.model import Binding, BindingState, Router
+
+
+@pytest.fixture
+def binding() -> Binding:
+    return Binding(
+        prefix=IPv6Network("2001:db8:a100::/64"),
+        client=b"\x00\x04client",
+        iaid=1,
+        type=ServiceType.SESSION_LASTING,
+        anchor="ar1",
+        serving="ar1",
+        link="wlan0",
+        next_hop=IPv6Address("fe80::1"),
+        seq=1,
+        key=b"k" * 32,
+        last_time=1_700_000_000_000_000,
+        state=BindingState.ACTIVE,
+        preferred_until=1_700_003_600.5,
+        valid_until=1_700_007_200.25,
+    )
+
+
+@pytest.fixture
+def router() -> Router:
+    return Router(
+        id="ar1",
+        address=IPv6Address("2001:db8:c:1::1"),
+        down_sid=IPv6Address("2001:db8:5:1::d"),
+        up_sid=IPv6Address("2001:db8:5:1::e"),
+        pool=IPv6Network("2001:db8:a100::/40"),
+        seen=1_700_000_000.0,
+    )

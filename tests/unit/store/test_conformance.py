@@ -1,0 +1,484 @@
+"""What every binding store promises, each promise tried on every engine.
+
+``store`` and ``peer`` are two users of the same store: where the engine has connections, two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from ipaddress import IPv6Network
+from pathlib import Path
+
+import pytest
+
+from moorage.store.memory import MemoryStore
+from moorage.store.model import Binding, BindingState, Router
+from moorage.store.protocol import (
+    BindingChanged,
+    BindingGone,
+    BindingStore,
+    Change,
+    Compacted,
+    Conflict,
+    Create,
+    Delete,
+    Event,
+    RouterChanged,
+    Snapshot,
+    StoreError,
+    Update,
+)
+from moorage.store.sqlite import SqliteStore
+
+KEEP = 200
+"""Revisions that the stores under test remember for watchers."""
+
+Pair = tuple[BindingStore, BindingStore]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
+    stores: Pair
+    if request.param == "memory":
+        shared = MemoryStore(KEEP)
+        stores = shared, shared
+    else:
+        path = str(tmp_path / "bindings.db")
+        stores = SqliteStore.open(path, KEEP), SqliteStore.open(path, KEEP)
+    yield stores
+    for store in stores:
+        await store.close()
+
+
+@pytest.fixture
+def store(pair: Pair) -> BindingStore:
+    return pair[0]
+
+
+@pytest.fixture
+def peer(pair: Pair) -> BindingStore:
+    return pair[1]
+
+
+def numbered(binding: Binding, number: int) -> Binding:
+    """Another binding, with a prefix and an IAID of its own."""
+    address = binding.prefix.network_address + (number << 64)
+    return replace(binding, prefix=IPv6Network((address, 64)), iaid=number)
+
+
+def after(binding: Binding, **changes: object) -> Update:
+    """The update that follows ``binding``."""
+    following = replace(binding, seq=binding.seq + 1, **changes)  # type: ignore[arg-type]
+    return Update(following, binding.seq)
+
+
+async def events_until(store: BindingStore, revision: int, last: int) -> list[Event]:
+    """The events after ``revision`` up to the first of the revision ``last``."""
+    events: list[Event] = []
+    async with asyncio.timeout(30), aclosing(store.watch(revision)) as watch:
+        async for event in watch:
+            events.append(event)
+            if event.revision == last:
+                break
+    return events
+
+
+async def assert_conflict(store: BindingStore, changes: Sequence[Change]) -> None:
+    """The commit conflicts, and nothing of it was done."""
+    before = await store.snapshot()
+    with pytest.raises(Conflict) as caught:
+        await store.commit(changes)
+    assert caught.value.prefix in {change.prefix for change in changes}
+    assert await store.snapshot() == before
+
+
+async def test_new_store_is_empty(store: BindingStore, binding: Binding) -> None:
+    snapshot = await store.snapshot()
+    assert (snapshot.bindings, snapshot.routers) == ((), ())
+    assert await store.get(binding.prefix) is None
+    assert await store.of_client(binding.client) == []
+    assert await store.count("ar1") == 0
+
+
+async def test_created_binding_is_read_back(
+    store: BindingStore, peer: BindingStore, binding: Binding
+) -> None:
+    revision = await store.commit([Create(binding)])
+    assert await peer.get(binding.prefix) == binding
+    assert await peer.of_client(binding.client) == [binding]
+    assert await peer.snapshot() == Snapshot(revision, (binding,), ())
+
+
+async def test_absent_values_are_read_back(store: BindingStore, binding: Binding) -> None:
+    bare = replace(
+        binding,
+        serving=None,
+        link=None,
+        next_hop=None,
+        key=None,
+        last_time=0,
+        state=BindingState.DETACHED,
+    )
+    await store.commit([Create(bare)])
+    assert await store.get(bare.prefix) == bare
+
+
+async def test_a_prefix_of_another_length_is_another_prefix(
+    store: BindingStore, binding: Binding
+) -> None:
+    shorter = replace(binding, prefix=binding.prefix.supernet(new_prefix=56), iaid=2)
+    await store.commit([Create(binding), Create(shorter)])
+    assert await store.get(shorter.prefix) == shorter
+    assert (await store.snapshot()).bindings == (shorter, binding)
+
+
+async def test_create_only_if_absent(
+    store: BindingStore, peer: BindingStore, binding: Binding
+) -> None:
+    await store.commit([Create(binding)])
+    await assert_conflict(peer, [Create(replace(binding, client=b"other", seq=7))])
+
+
+async def test_released_binding_still_takes_the_prefix(
+    store: BindingStore, binding: Binding
+) -> None:
+    await store.commit([Create(replace(binding, state=BindingState.RELEASED))])
+    await assert_conflict(store, [Create(replace(binding, client=b"other"))])
+
+
+async def test_update_replaces_the_whole_binding(
+    store: BindingStore, peer: BindingStore, binding: Binding
+) -> None:
+    await store.commit([Create(binding)])
+    new = replace(binding, client=b"other", iaid=9, anchor="ar2", serving=None, key=None, seq=5)
+    await peer.commit([Update(new, expected_seq=1)])
+    assert await store.get(binding.prefix) == new
+    assert await store.of_client(binding.client) == []
+    assert await store.of_client(b"other") == [new]
+    assert (await store.count("ar1"), await store.count("ar2")) == (0, 1)
+
+
+async def test_update_of_an_old_seq_conflicts(
+    store: BindingStore, peer: BindingStore, binding: Binding
+) -> None:
+    await store.commit([Create(binding)])
+    await peer.commit([after(binding, serving="ar2")])
+    await assert_conflict(store, [after(binding, serving="ar3")])
+
+
+async def test_update_of_nothing_conflicts(store: BindingStore, binding: Binding) -> None:
+    await assert_conflict(store, [after(binding)])
+
+
+def test_update_must_raise_seq(binding: Binding) -> None:
+    with pytest.raises(ValueError, match="does not rise"):
+        Update(binding, expected_seq=binding.seq)
+
+
+async def test_delete(store: BindingStore, peer: BindingStore, binding: Binding) -> None:
+    await store.commit([Create(binding)])
+    await peer.commit([Delete(binding.prefix, binding.seq)])
+    assert await store.get(binding.prefix) is None
+    await store.commit([Create(binding)])
+    assert await peer.get(binding.prefix) == binding
+
+
+async def test_delete_of_an_old_seq_conflicts(store: BindingStore, binding: Binding) -> None:
+    await store.commit([Create(binding)])
+    await store.commit([after(binding)])
+    await assert_conflict(store, [Delete(binding.prefix, binding.seq)])
+
+
+async def test_delete_of_nothing_conflicts(store: BindingStore, binding: Binding) -> None:
+    await assert_conflict(store, [Delete(binding.prefix, 1)])
+
+
+async def test_one_of_many_rivals_wins(
+    store: BindingStore, peer: BindingStore, binding: Binding
+) -> None:
+    await store.commit([Create(binding)])
+    rivals = [after(binding, serving=f"ar{number}") for number in range(20)]
+    outcomes = await asyncio.gather(
+        *((store, peer)[number % 2].commit([rival]) for number, rival in enumerate(rivals)),
+        return_exceptions=True,
+    )
+    (winner,) = (
+        rival.binding
+        for rival, outcome in zip(rivals, outcomes, strict=True)
+        if not isinstance(outcome, Conflict)
+    )
+    assert await store.get(binding.prefix) == winner
+
+
+async def test_conflict_spoils_no_commit_beside_it(store: BindingStore, binding: Binding) -> None:
+    await store.commit([Create(binding)])
+    outcomes = await asyncio.gather(
+        store.commit([Create(numbered(binding, 2))]),
+        store.commit([Create(numbered(binding, 3)), Create(binding)]),
+        store.commit([Create(numbered(binding, 4))]),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [int, Conflict, int]
+    held = [found.iaid for found in await store.of_client(binding.client)]
+    assert held == [1, 2, 4]
+
+
+async def test_commit_is_all_or_nothing(store: BindingStore, binding: Binding) -> None:
+    second, third = numbered(binding, 2), numbered(binding, 3)
+    await store.commit([Create(binding), Create(second)])
+    await assert_conflict(
+        store,
+        [after(binding, iaid=7), Create(third), Delete(second.prefix, second.seq + 1)],
+    )
+    # What was undone is not in the way either.
+    await store.commit([Create(replace(third, iaid=7))])
+
+
+async def test_empty_commit_changes_nothing(store: BindingStore, binding: Binding) -> None:
+    revision = await store.commit([Create(binding)])
+    assert await store.commit([]) == revision
+    assert (await store.snapshot()).revision == revision
+
+
+async def test_commit_names_a_prefix_once(store: BindingStore, binding: Binding) -> None:
+    with pytest.raises(ValueError, match="same prefix"):
+        await store.commit([Create(binding), after(binding)])
+    assert await store.get(binding.prefix) is None
+
+
+async def test_client_and_iaid_are_held_once(
+    store: BindingStore, peer: BindingStore, binding: Binding
+) -> None:
+    second = numbered(binding, 2)
+    await store.commit([Create(binding), Create(second)])
+    await assert_conflict(peer, [Create(replace(numbered(binding, 3), iaid=1))])
+    await assert_conflict(peer, [after(second, iaid=1)])
+    await peer.commit([Create(replace(numbered(binding, 3), iaid=1, client=b"other"))])
+
+
+async def test_release_frees_client_and_iaid(store: BindingStore, binding: Binding) -> None:
+    await store.commit([Create(binding)])
+    successor = replace(numbered(binding, 2), iaid=binding.iaid)
+    release = after(binding, state=BindingState.RELEASED)
+    await store.commit([release, Create(successor)])
+    assert await store.of_client(binding.client) == [release.binding, successor]
+    # And taking it back is a conflict, now that another binding has the name.
+    await assert_conflict(store, [after(release.binding, state=BindingState.ACTIVE)])
+    await store.commit([Delete(successor.prefix, successor.seq)])
+    await store.commit([after(release.binding, state=BindingState.ACTIVE)])
+
+
+async def test_count_is_of_one_anchor_and_of_all_states(
+    store: BindingStore, binding: Binding
+) -> None:
+    states = list(BindingState)
+    await store.commit(
+        [
+            Create(replace(numbered(binding, number), state=state))
+            for number, state in enumerate(states)
+        ]
+    )
+    await store.commit([Create(replace(numbered(binding, 9), anchor="ar2"))])
+    assert await store.count("ar1") == len(states)
+    assert await store.count("ar2") == 1
+    assert await store.count("ar3") == 0
+
+
+async def test_routers_register(store: BindingStore, peer: BindingStore, router: Router) -> None:
+    other, later = replace(router, id="ar0"), replace(router, seen=router.seen + 1)
+    start = (await store.snapshot()).revision
+    revisions = [
+        await store.register(router),
+        await peer.register(other),
+        await peer.register(later),
+    ]
+    assert await store.snapshot() == Snapshot(revisions[-1], (), (other, later))
+    assert await events_until(store, start, revisions[-1]) == [
+        RouterChanged(revision, each)
+        for revision, each in zip(revisions, (router, other, later), strict=True)
+    ]
+
+
+async def test_revisions_rise(
+    store: BindingStore, peer: BindingStore, binding: Binding, router: Router
+) -> None:
+    revisions = [
+        await store.commit([Create(binding)]),
+        await peer.register(router),
+        await peer.commit([after(binding)]),
+        await store.commit([Delete(binding.prefix, 2)]),
+    ]
+    assert revisions == sorted(set(revisions))
+    assert (await peer.snapshot()).revision == revisions[-1]
+
+
+async def test_watch_shows_what_happened_and_what_happens(
+    store: BindingStore, peer: BindingStore, binding: Binding
+) -> None:
+    start = (await store.snapshot()).revision
+    second = numbered(binding, 2)
+    created = await store.commit([Create(binding), Create(second)])
+    async with asyncio.timeout(30), aclosing(peer.watch(start)) as watch:
+        assert await anext(watch) == BindingChanged(created, binding)
+        assert await anext(watch) == BindingChanged(created, second)
+        coming = asyncio.ensure_future(anext(watch))
+        update = after(binding, serving="ar2")
+        changed = await store.commit([update])
+        assert await coming == BindingChanged(changed, update.binding)
+        gone = await peer.commit([Delete(second.prefix, second.seq)])
+        assert await anext(watch) == BindingGone(gone, second.prefix)
+
+
+async def test_watch_shows_no_conflict(
+    store: BindingStore, binding: Binding, router: Router
+) -> None:
+    created = await store.commit([Create(binding)])
+    await assert_conflict(store, [Create(numbered(binding, 2)), Create(binding)])
+    last = await store.register(router)
+    assert await events_until(store, created, last) == [RouterChanged(last, router)]
+
+
+async def test_events_of_a_binding_are_in_order(
+    store: BindingStore, peer: BindingStore, binding: Binding
+) -> None:
+    """Two users change the same few bindings, each time as they find them."""
+    bindings = [numbered(binding, number) for number in range(3)]
+    start = await store.commit([Create(each) for each in bindings])
+
+    async def change(user: BindingStore, prefix: IPv6Network) -> None:
+        for _ in range(10):
+            stored = await user.get(prefix)
+            assert stored is not None
+            try:
+                await user.commit([after(stored)])
+            except Conflict:
+                continue
+
+    await asyncio.gather(
+        *(change(user, each.prefix) for user in (store, peer) for each in bindings)
+    )
+    end = await store.snapshot()
+    events = await events_until(peer, start, end.revision)
+    revisions = [event.revision for event in events]
+    assert revisions == sorted(revisions)
+    for each in end.bindings:
+        seqs = [
+            event.binding.seq
+            for event in events
+            if isinstance(event, BindingChanged) and event.binding.prefix == each.prefix
+        ]
+        assert seqs == list(range(2, each.seq + 1))
+
+
+async def test_snapshot_and_watch_lose_nothing(
+    store: BindingStore, peer: BindingStore, binding: Binding, router: Router
+) -> None:
+    """Whoever lists and then watches, at any moment of a busy store, ends with what is stored."""
+    users = (store, peer)
+    acknowledged: set[int] = set()
+
+    async def write(writer: int) -> None:
+        user = users[writer % 2]
+        mine = numbered(binding, writer)
+        for _ in range(6):
+            acknowledged.add(await user.commit([Create(mine)]))
+            update = after(mine, serving="ar2")
+            acknowledged.add(await user.commit([update]))
+            acknowledged.add(await user.commit([Delete(mine.prefix, update.binding.seq)]))
+        acknowledged.add(await user.commit([Create(mine)]))
+
+    async def follow(follower: int) -> tuple[int, set[int], dict[IPv6Network, Binding]]:
+        user = users[follower % 2]
+        snapshot = await user.snapshot()
+        view = {each.prefix: each for each in snapshot.bindings}
+        revisions: set[int] = set()
+        async with aclosing(user.watch(snapshot.revision)) as watch:
+            async for event in watch:
+                revisions.add(event.revision)
+                match event:
+                    case BindingChanged(_, changed):
+                        view[changed.prefix] = changed
+                    case BindingGone(_, prefix):
+                        del view[prefix]
+                    case RouterChanged():
+                        break
+        return snapshot.revision, revisions, view
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        writers = [tasks.create_task(write(number)) for number in range(8)]
+        followers = []
+        for number in range(8):
+            followers.append(tasks.create_task(follow(number)))
+            await next(asyncio.as_completed([w for w in writers if not w.done()] or writers))
+        await asyncio.wait(writers)
+        end = await store.register(router)
+    stored = {each.prefix: each for each in (await store.snapshot()).bindings}
+    assert len(stored) == len(writers)
+    for follower in followers:
+        start, revisions, view = follower.result()
+        assert view == stored
+        assert revisions == {each for each in acknowledged if each > start} | {end}
+
+
+async def test_watch_of_a_forgotten_revision(store: BindingStore, router: Router) -> None:
+    first, *others = [await store.register(router) for _ in range(KEEP + 1)]
+    events = await events_until(store, first, others[-1])
+    assert [event.revision for event in events] == others
+    await store.register(router)
+    async with aclosing(store.watch(first)) as watch:
+        with pytest.raises(Compacted) as caught:
+            await anext(watch)
+    assert caught.value.revision == first
+
+
+async def test_watcher_that_falls_behind_is_told(store: BindingStore, router: Router) -> None:
+    start = await store.register(router)
+    first = await store.register(router)
+    async with aclosing(store.watch(start)) as watch:
+        assert await anext(watch) == RouterChanged(first, router)
+        await asyncio.gather(*(store.register(router) for _ in range(KEEP + 1)))
+        with pytest.raises(Compacted):
+            await anext(watch)
+
+
+async def test_watch_of_a_revision_to_come(store: BindingStore, router: Router) -> None:
+    """Such a number comes from another store, or from before a backup was restored."""
+    revision = await store.register(router)
+    async with aclosing(store.watch(revision + 1)) as watch:
+        with pytest.raises(Compacted):
+            await anext(watch)
+
+
+async def test_close_ends_watches(store: BindingStore, router: Router) -> None:
+    revision = await store.register(router)
+
+    async def follow() -> list[Event]:
+        return [event async for event in store.watch(revision)]
+
+    followers = [asyncio.ensure_future(follow()) for _ in range(2)]
+    await asyncio.sleep(0)  # they run, and wait
+    await store.close()
+    async with asyncio.timeout(30):
+        assert await asyncio.gather(*followers) == [[], []]
+
+
+async def test_closed_store_does_nothing(
+    store: BindingStore, binding: Binding, router: Router
+) -> None:
+    await store.close()
+    for call in (
+        store.get(binding.prefix),
+        store.of_client(binding.client),
+        store.count("ar1"),
+        store.commit([Create(binding)]),
+        store.commit([]),
+        store.register(router),
+        store.snapshot(),
+        anext(store.watch(0)),
+    ):
+        with pytest.raises(StoreError):
+            await call
+    await store.close()
