@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
 
-from moorage.config import ConfigError
 from moorage.lab import control, scenarios
-from moorage.lab.errors import LabError
 from moorage.lab.lab import Lab
 
 _DEFAULT_TOPOLOGY = "two-routers"
 
 
-class _WrongFile(click.ClickException):
-    """The user's file is wrong, as a command line may be."""
-
-    exit_code = 2
-
-
-class _Group(click.Group):
-    """Shows our errors in one line."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except ConfigError as error:
-            raise _WrongFile(str(error)) from None
-        except LabError as error:
-            raise click.ClickException(str(error)) from None
-
-
-@click.group(cls=_Group)
+@click.group()
 @click.option(
     "--name",
     default=control.DEFAULT_NAME,
@@ -103,15 +81,15 @@ def status(name: str, as_json: bool) -> None:
         click.echo("  ".join([f"{node:8}", f"{state.role:13}", *places, *daemon]).rstrip())
 
 
-@lab.command("exec", context_settings={"ignore_unknown_options": True})
+@lab.command("exec", context_settings={"allow_interspersed_args": False})
 @click.argument("node")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def execute(name: str, node: str, command: tuple[str, ...]) -> None:
     """Run COMMAND in a node: moorage lab exec mn -- curl http://..."""
-    inside = Lab.join(name).node(node)
-    sys.stdout.flush()
-    inside.execute(command)
+    if command[0] == "--":
+        command = command[1:]
+    Lab.join(name).node(node).execute(command)
 
 
 @lab.command()

@@ -32,24 +32,20 @@ def toml(data: Mapping[str, Any]) -> str:
     """
     plain = msgspec.to_builtins(data, enc_hook=_text)
     return "".join(
-        f"{_key(key)} = {_value(value)}\n" for key, value in plain.items() if value is not None
+        f"{_value(key)} = {_value(value)}\n" for key, value in plain.items() if value is not None
     )
-
-
-def _key(key: str) -> str:
-    return json.dumps(key, ensure_ascii=False)
 
 
 def _value(value: object) -> str:
     match value:
         case dict():
-            pairs = (f"{_key(k)} = {_value(v)}" for k, v in value.items() if v is not None)
+            pairs = (f"{_value(k)} = {_value(v)}" for k, v in value.items() if v is not None)
             return f"{{ {', '.join(pairs)} }}"
         case list():
             return f"[{', '.join(map(_value, value))}]"
         case _:
-            # For text, numbers and truth, TOML and JSON have the same words.
-            return json.dumps(value, ensure_ascii=False)
+            # Text, numbers and truth are written as in JSON; TOML forbids one more character.
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def topology_text(topology: Topology) -> str:
