@@ -32,20 +32,31 @@ def test_the_command_ends_as_it_would_outside(lab: Lab, script: str, status: int
 
 
 def test_a_command_that_cannot_be_run_is_named(lab: Lab) -> None:
-    done = subprocess.run(command(lab, "nowhere"), capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (127, "nowhere: No such file or directory\n")
+    done = subprocess.run(command(lab, "/nowhere"), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (127, "/nowhere: No such file or directory\n")
     done = subprocess.run(command(lab, "/etc"), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (126, "/etc: Permission denied\n")
 
 
 def test_options_after_the_node_are_the_commands_own(lab: Lab) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "moorage", "lab", "--name", lab.name, "exec", "mn", "echo", "-x",
-         "--help"],
+        [
+            sys.executable,
+            "-m",
+            "moorage",
+            "lab",
+            "--name",
+            lab.name,
+            "exec",
+            "mn",
+            "echo",
+            "-x",
+            "--help",
+        ],
         capture_output=True,
         text=True,
         check=True,
-    )  # fmt: skip
+    )
     assert done.stdout == "-x --help\n"
 
 

@@ -27,8 +27,13 @@ _LOG_LINES: Final = 15
 _COMMANDS: Final = {Role.ROUTER: "router", Role.HOST: "host"}
 
 
-def spawn(argv: Sequence[str], output: int, keep: Sequence[int] = (), node: Node | None = None,
-          environment: Mapping[str, str] | None = None) -> int:  # fmt: skip
+def spawn(
+    argv: Sequence[str],
+    output: int,
+    keep: Sequence[int] = (),
+    node: Node | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> int:
     """Start a process, in a node if one is given, and return its id."""
     child = os.fork()
     if child:
@@ -74,12 +79,18 @@ class Daemon:
         with _notification_socket(folder / _NOTIFY) as notifications:
             with (folder / LOG).open("ab") as log:
                 self.pid = spawn(
-                    [sys.executable, "-m", "moorage", command, "--config",
-                     str(NODE_FOLDER / config)],
+                    [
+                        sys.executable,
+                        "-m",
+                        "moorage",
+                        command,
+                        "--config",
+                        str(NODE_FOLDER / config),
+                    ],
                     log.fileno(),
                     node=self._node,
                     environment={"NOTIFY_SOCKET": str(NODE_FOLDER / _NOTIFY)},
-                )  # fmt: skip
+                )
             self._ended = loop.create_future()
             ready = asyncio.ensure_future(_ready(notifications))
             await asyncio.wait(

@@ -76,8 +76,8 @@ def _pass_signals(child: int) -> int:
             os.kill(child, info.si_signo)
 
 
-def run(namespaces: Sequence[int], argv: Sequence[str]) -> NoReturn:
-    """Run ``argv`` in the namespaces (file descriptors, in the order to join) and end like it."""
+def _join(namespaces: Sequence[int]) -> None:
+    """Move this process into the namespaces; it keeps its folder if there is one of that name."""
     folder = os.getcwd()
     for namespace in namespaces:
         setns(namespace)
@@ -86,10 +86,18 @@ def run(namespaces: Sequence[int], argv: Sequence[str]) -> NoReturn:
         os.chdir(folder)
     except OSError:
         os.chdir("/")
+
+
+def run(namespaces: Sequence[int], argv: Sequence[str]) -> NoReturn:
+    """Run ``argv`` in the namespaces (file descriptors, in the order to join) and end like it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a caller may have ignored it
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, *_FORWARDED})
-    parent = os.pidfd_open(os.getpid())
-    child = os.fork()
+    try:
+        _join(namespaces)
+        parent = os.pidfd_open(os.getpid())
+        child = os.fork()
+    except OSError as error:  # such as ENOMEM, when the PID namespace has ended
+        sys.exit(f"cannot enter the node: {error.strerror}")
     if child == 0:
         die_with(parent)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

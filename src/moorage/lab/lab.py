@@ -165,8 +165,12 @@ class Daemon:
 class Lab:
     """A lab that is up. As a context manager it ends the lab."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes] | None = None,
-                 lifeline: socket.socket | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        name: str,
+        process: subprocess.Popen[bytes] | None = None,
+        lifeline: socket.socket | None = None,
+    ) -> None:
         """Use `start` or `join`."""
         self.name: Final = name
         self._process = process

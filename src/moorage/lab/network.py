@@ -49,6 +49,9 @@ class Role(StrEnum):
     HOST = "host"
 
 
+# Hosts use a new address at once (RFC 4429) and ask for routers without delay, as every mobile one
+# has to; with plain duplicate address detection each first attachment would take a second. The
+# addresses of the other nodes are ours alone, so they need no detection.
 _SYSCTLS: Final[dict[Role, dict[str, str]]] = {
     Role.HOST: {"optimistic_dad": "1", "use_optimistic": "1", "router_solicitation_delay": "0"},
     Role.ROUTER: {"forwarding": "1", "accept_ra": "0", "accept_dad": "0"},

@@ -62,6 +62,7 @@ class Supervisor:
         """Answer requests; end the process when the lifeline is closed at the other end."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        self._reap()  # a relay may have failed at once
         loop.add_signal_handler(signal.SIGTERM, os._exit, 0)
         if lifeline is not None:
             loop.add_reader(lifeline, os._exit, 0)

@@ -59,8 +59,11 @@ class Probes:
     @property
     def lost(self) -> int:
         """How many were sent and never received."""
-        return sum(1 for sent, received in zip(self.sent, self.received, strict=True)
-                   if sent and not received)  # fmt: skip
+        return sum(
+            1
+            for sent, received in zip(self.sent, self.received, strict=True)
+            if sent and not received
+        )
 
     def arrivals(self) -> list[int]:
         """When packets were received, in order of time."""
