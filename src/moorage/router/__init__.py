@@ -1,0 +1,1 @@
+"""The access router: delegates typed prefixes and forwards for the ones that move."""

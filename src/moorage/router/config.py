@@ -1,0 +1,318 @@
+"""The access router's configuration file, ``/etc/moorage/router.toml``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from enum import StrEnum
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from moorage import config
+from moorage.service import ServiceType
+from moorage.store.model import Router
+from moorage.wire.dhcp6 import DuidUuid
+
+DELEGATED_LENGTH = 64
+"""Length of every delegated prefix: the one that a host can form addresses from (RFC 7421)."""
+
+ENCAPSULATION = 40
+"""Bytes that one outer IPv6 header takes (H.Encaps.Red with one segment, RFC 8986 section 5.2)."""
+
+_MINUTE = 60
+_HOUR = 60 * _MINUTE
+_DAY = 24 * _HOUR
+
+Octets8 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+Mtu = Annotated[int, msgspec.Meta(ge=1280, le=65535)]
+Seconds = Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFE)]
+
+
+class Keyless(StrEnum):
+    """When a prefix of a client that has no key may move to another place."""
+
+    NEVER = "never"
+    AFTER_DEPARTURE = "after-departure"
+    ALWAYS = "always"
+
+
+class Sids(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """This router's two SRv6 segment identifiers and the block of the whole domain."""
+
+    block: IPv6Network
+    down: IPv6Address
+    up: IPv6Address
+
+    def __post_init__(self) -> None:
+        """Check what types alone do not say."""
+        for name, sid in (("down", self.down), ("up", self.up)):
+            if sid not in self.block:
+                raise ValueError(f"{name}: must lie in the block {self.block}")
+        if self.down == self.up:
+            raise ValueError("up: must be another address than down")
+
+
+class Lifetimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long the prefixes of one type last, in seconds.
+
+    Attributes:
+        preferred: preferred lifetime that a client is given.
+        valid: valid lifetime that a client is given.
+        t1: when the client is to renew.
+        t2: when it is to rebind.
+        detached: how long the anchor keeps a prefix whose host has left.
+        quarantine: how long nobody else gets a prefix that was given back.
+    """
+
+    preferred: Seconds
+    valid: Seconds
+    t1: Seconds
+    t2: Seconds
+    detached: Annotated[int, msgspec.Meta(ge=0)]
+    quarantine: Annotated[int, msgspec.Meta(ge=0)]
+
+    def __post_init__(self) -> None:
+        """Check what types alone do not say."""
+        if not self.t1 <= self.t2 <= self.preferred <= self.valid:
+            raise ValueError("must be t1 <= t2 <= preferred <= valid")
+
+
+class FixedLifetimes(Lifetimes, frozen=True):
+    """Defaults for Fixed prefixes."""
+
+    preferred: Seconds = 30 * _DAY
+    valid: Seconds = 60 * _DAY
+    t1: Seconds = _HOUR
+    t2: Seconds = 2 * _HOUR
+    detached: int = 60 * _DAY
+    quarantine: int = _DAY
+
+
+class SessionLastingLifetimes(Lifetimes, frozen=True):
+    """Defaults for Session-lasting prefixes."""
+
+    preferred: Seconds = _HOUR
+    valid: Seconds = 2 * _HOUR
+    t1: Seconds = 10 * _MINUTE
+    t2: Seconds = 20 * _MINUTE
+    detached: int = 2 * _HOUR
+    quarantine: int = 10 * _MINUTE
+
+
+class NonPersistentLifetimes(Lifetimes, frozen=True):
+    """Defaults for Non-persistent prefixes; ``preferred`` and ``valid`` hold for SLAAC, too."""
+
+    preferred: Seconds = 30 * _MINUTE
+    valid: Seconds = _HOUR
+    t1: Seconds = 10 * _MINUTE
+    t2: Seconds = 20 * _MINUTE
+    detached: int = 0
+    quarantine: int = 10 * _MINUTE
+
+
+class GracefulReplacementLifetimes(Lifetimes, frozen=True):
+    """Defaults for Graceful-replacement prefixes, before a move."""
+
+    preferred: Seconds = _HOUR
+    valid: Seconds = 2 * _HOUR
+    t1: Seconds = 10 * _MINUTE
+    t2: Seconds = 20 * _MINUTE
+    detached: int = _MINUTE
+    quarantine: int = 10 * _MINUTE
+
+
+class LifetimeTable(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="kebab"
+):
+    """The lifetimes of every type; a table in the file replaces single values of it."""
+
+    fixed: FixedLifetimes = FixedLifetimes()
+    session_lasting: SessionLastingLifetimes = SessionLastingLifetimes()
+    non_persistent: NonPersistentLifetimes = NonPersistentLifetimes()
+    graceful_replacement: GracefulReplacementLifetimes = GracefulReplacementLifetimes()
+
+    def of(self, kind: ServiceType) -> Lifetimes:
+        """Return the lifetimes of one type."""
+        lifetimes: Lifetimes = getattr(self, kind.name.lower())
+        return lifetimes
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the operator dictates to hosts (draft section 3.4); types are written as slugs.
+
+    Attributes:
+        permitted: types that hosts may ask for.
+        boot: types that a host is to have from the start.
+        default: type for applications that say nothing; empty: none is dictated.
+    """
+
+    permitted: list[str] = [kind.slug for kind in ServiceType]
+    boot: list[str] = []
+    default: str = ""
+
+    def __post_init__(self) -> None:
+        """Check what types alone do not say."""
+        _check_types("permitted", self.permitted)
+        _check_types("boot", self.boot)
+        _check_types("default", [self.default] if self.default else [])
+
+    @property
+    def permitted_types(self) -> frozenset[ServiceType]:
+        """``permitted`` as types."""
+        return _types(self.permitted)
+
+    @property
+    def boot_types(self) -> frozenset[ServiceType]:
+        """``boot`` as types."""
+        return _types(self.boot)
+
+    @property
+    def default_type(self) -> ServiceType | None:
+        """``default`` as a type."""
+        return ServiceType.from_slug(self.default) if self.default else None
+
+
+class AccessLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An interface towards hosts.
+
+    Attributes:
+        interface: its name.
+        slaac_prefix: advertised for ordinary addresses; none: not advertised.
+        mtu: the interface's MTU in bytes.
+        link_id: 8 bytes in hexadecimal; empty: made of the router's id and the interface's name.
+    """
+
+    interface: Annotated[str, msgspec.Meta(min_length=1, max_length=15)]
+    slaac_prefix: IPv6Network | None = None
+    mtu: Mtu = 1500
+    link_id: Octets8 | None = None
+
+    def __post_init__(self) -> None:
+        """Check what types alone do not say."""
+        if self.slaac_prefix is not None and self.slaac_prefix.prefixlen != 64:
+            raise ValueError("slaac_prefix: must be a /64")
+
+
+class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The keys of the file; times are seconds, service types are written as slugs.
+
+    Attributes:
+        id: this router's name, unique in the domain.
+        domain: 8 bytes in hexadecimal, the same at all routers of the domain.
+        core_interface: the interface towards the other routers.
+        core_address: our address there, the outer source of all that we encapsulate.
+        core_mtu: the smallest MTU between the routers of the domain, in bytes.
+        sids: our segment identifiers.
+        pool: what prefixes are delegated from; every router has its own.
+        store: the binding store, as `moorage.store.open_store` takes it.
+        access: the links that hosts attach to.
+        offered: types that are delegated.
+        default_type: type of a prefix for a client that asks for none.
+        lifetimes: how long prefixes last.
+        grace: how long a Graceful-replacement prefix is valid after a move.
+        hold: how long packets to a host that left are dropped silently before its correspondents
+            are told; also how long a keyless client waits whose departure nobody saw.
+        keyless: when a prefix of a client without a key may move.
+        quota: how many prefixes one client may hold.
+        ra_interval: longest time between two multicast router advertisements (RFC 4861
+            MaxRtrAdvInterval).
+        policy: what is dictated to hosts; none: hosts follow their own policy.
+    """
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    domain: Octets8
+    core_interface: Annotated[str, msgspec.Meta(min_length=1, max_length=15)]
+    core_address: IPv6Address
+    core_mtu: Annotated[int, msgspec.Meta(ge=1280 + ENCAPSULATION, le=65535)] = 1600
+    sids: Sids
+    pool: IPv6Network
+    store: str = "sqlite:/var/lib/moorage/bindings.db"
+    access: Annotated[list[AccessLink], msgspec.Meta(min_length=1)]
+    offered: list[str] = [kind.slug for kind in ServiceType]
+    default_type: str = ServiceType.SESSION_LASTING.slug
+    lifetimes: LifetimeTable = LifetimeTable()
+    grace: Annotated[int, msgspec.Meta(ge=0)] = 60
+    hold: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    keyless: Keyless = Keyless.AFTER_DEPARTURE
+    quota: Annotated[int, msgspec.Meta(ge=1)] = 32
+    ra_interval: Annotated[float, msgspec.Meta(ge=4, le=1800)] = 30.0
+    policy: Policy | None = None
+
+    def __post_init__(self) -> None:
+        """Check what types alone do not say."""
+        if self.pool.prefixlen > DELEGATED_LENGTH:
+            raise ValueError(f"pool: must hold a /{DELEGATED_LENGTH}")
+        if self.pool.overlaps(self.sids.block):
+            raise ValueError("pool: must not overlap sids.block")
+        if self.core_address in self.sids.block:
+            raise ValueError("core_address: must not lie in sids.block")
+        names = [link.interface for link in self.access]
+        if len(set(names)) != len(names):
+            raise ValueError("access: an interface is named twice")
+        if self.core_interface in names:
+            raise ValueError("core_interface: must not be an access link, too")
+        _check_types("offered", self.offered)
+        _check_types("default_type", [self.default_type])
+        if self.default_type not in self.offered:
+            raise ValueError("default_type: must be one of those offered")
+
+    @property
+    def offered_types(self) -> frozenset[ServiceType]:
+        """``offered`` as types."""
+        return _types(self.offered)
+
+    @property
+    def default(self) -> ServiceType:
+        """``default_type`` as a type."""
+        return ServiceType.from_slug(self.default_type)
+
+    @property
+    def domain_id(self) -> bytes:
+        """``domain`` as bytes."""
+        return bytes.fromhex(self.domain)
+
+    @property
+    def server_duid(self) -> bytes:
+        """The DUID that all routers of the domain answer with.
+
+        It is one, or a Release after a move would go to a server that is not there.
+        """
+        return DuidUuid(hashlib.sha256(b"moorage server" + self.domain_id).digest()[:16]).encode()
+
+    def link_id(self, link: AccessLink) -> bytes:
+        """Return the 8 bytes that tell an access link from every other."""
+        if link.link_id is not None:
+            return bytes.fromhex(link.link_id)
+        return hashlib.sha256(f"{self.id}\0{link.interface}".encode()).digest()[:8]
+
+    def path_mtu(self, link: AccessLink) -> int:
+        """Return the size in bytes that passes on this link and on the way to any anchor."""
+        return min(link.mtu, self.core_mtu - ENCAPSULATION)
+
+    def router(self, seen: float) -> Router:
+        """Return this router as the store is to know it."""
+        return Router(self.id, self.core_address, self.sids.down, self.sids.up, self.pool, seen)
+
+
+def load(path: Path) -> RouterConfig:
+    """Return the configuration in the file at ``path``.
+
+    Raises:
+        ConfigError: the file cannot be read or is wrong.
+    """
+    return config.load(path, RouterConfig)
+
+
+def _check_types(key: str, slugs: Iterable[str]) -> None:
+    for slug in slugs:
+        try:
+            ServiceType.from_slug(slug)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
+
+
+def _types(slugs: Iterable[str]) -> frozenset[ServiceType]:
+    return frozenset(ServiceType.from_slug(slug) for slug in slugs)

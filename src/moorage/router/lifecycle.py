@@ -1,0 +1,93 @@
+"""Bindings that change although their client asks for nothing: it has left, or time is up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from ipaddress import IPv6Address
+from math import inf
+
+from moorage.router.config import RouterConfig
+from moorage.router.leases import detached, retired
+from moorage.service import ServiceType
+from moorage.store.model import Binding, BindingState
+from moorage.store.protocol import Change, Delete, Update
+
+
+class Expiry:
+    """Ends the bindings that a router anchors when their time is up.
+
+    A binding whose valid lifetime is over is released; one whose quarantine is over is forgotten,
+    and the prefix may be drawn again.
+    """
+
+    def __init__(self, config: RouterConfig) -> None:
+        self._config = config
+        self.next_timer = inf
+        """When `due` may have something to do, seconds since 1970."""
+
+    def note(self, binding: Binding) -> None:
+        """Consider a binding that is new or was changed."""
+        if binding.anchor == self._config.id:
+            self.next_timer = min(self.next_timer, binding.valid_until)
+
+    def due(self, bindings: Iterable[Binding], now: float) -> list[Change]:
+        """Return what to change now, each for itself, and set the next timer."""
+        changes: list[Change] = []
+        self.next_timer = inf
+        for binding in bindings:
+            if binding.anchor != self._config.id:
+                continue
+            if binding.valid_until > now:
+                self.note(binding)
+            elif binding.held:
+                quarantine = self._config.lifetimes.of(binding.type).quarantine
+                changes.append(Update(retired(binding, now, quarantine), binding.seq))
+            else:
+                changes.append(Delete(binding.prefix, binding.seq))
+        return changes
+
+
+class Departures:
+    """Notices that hosts leave a router's links, or were only silent for a while.
+
+    The serving router says in the binding that nobody serves it; a host that has moved meanwhile
+    wins, by compare-and-swap. A host that turns up again as it was gets its prefixes back.
+    """
+
+    def __init__(self, config: RouterConfig) -> None:
+        self._config = config
+        self._left: dict[tuple[str, IPv6Address], list[Update]] = {}
+
+    def left(
+        self, bindings: Iterable[Binding], link: str, host: IPv6Address | None, now: float
+    ) -> list[Change]:
+        """Return the changes when a host, or everybody (None), is no longer on a link."""
+        changes: list[Change] = []
+        for binding in bindings:
+            here = binding.serving == self._config.id and binding.link == link
+            if not here or not binding.held or binding.next_hop is None:
+                continue
+            if host is not None and binding.next_hop != host:
+                continue
+            lifetimes = self._config.lifetimes.of(binding.type)
+            if binding.type is ServiceType.NON_PERSISTENT:
+                changes.append(Update(retired(binding, now, lifetimes.quarantine), binding.seq))
+                continue
+            gone = detached(binding, now, lifetimes.detached)
+            changes.append(Update(gone, binding.seq))
+            back = replace(binding, seq=gone.seq + 1)
+            self._left.setdefault((link, binding.next_hop), []).append(Update(back, gone.seq))
+        return changes
+
+    def returned(self, bindings: Iterable[Binding], link: str, host: IPv6Address) -> list[Change]:
+        """Return the changes when a host is heard on a link again."""
+        memory = self._left.pop((link, host), None)
+        if memory is None:
+            return []
+        still = {
+            (binding.prefix, binding.seq)
+            for binding in bindings
+            if binding.state is BindingState.DETACHED
+        }
+        return [update for update in memory if (update.prefix, update.expected_seq) in still]

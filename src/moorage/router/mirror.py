@@ -1,0 +1,127 @@
+"""What a router knows of the store, and what it remembers of a binding's last change.
+
+The store says how things are. Two things need what was before: packets that were under way when a
+host moved, and the time since a host left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Network
+
+from moorage.store.model import Binding, Router
+from moorage.store.protocol import BindingChanged, BindingGone, Event, RouterChanged, Snapshot
+
+LINGER = 2.0
+"""How long the router that served a host before still forwards what was under way, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A binding as of a revision of the store.
+
+    Attributes:
+        revision: of its last change that we know.
+        binding: what it is.
+        former: what it was before the host moved, as long as packets may be under way there.
+        quiet: its host has left just now: packets to it are dropped without a word.
+        until: when ``former`` and ``quiet`` end, seconds since 1970.
+    """
+
+    revision: int
+    binding: Binding
+    former: Binding | None = None
+    quiet: bool = False
+    until: float = 0.0
+
+
+class Mirror:
+    """The bindings and routers of the store.
+
+    Events may come twice, by the watch and from our own commit, and the one from the commit early;
+    what is not newer than what is known of a prefix changes nothing. Revisions decide, since
+    ``seq`` begins anew when a prefix is given to somebody else.
+    """
+
+    def __init__(self, hold: float) -> None:
+        """Remember for ``hold`` seconds that a host has left."""
+        self._hold = hold
+        self._bindings: dict[IPv6Network, Known] = {}
+        self._fading: set[IPv6Network] = set()
+        self.routers: dict[str, Router] = {}
+
+    def __contains__(self, prefix: IPv6Network) -> bool:
+        """Whether somebody has or had the prefix, so that nobody else may get it."""
+        return prefix in self._bindings
+
+    def known(self) -> list[Known]:
+        """Return everything about bindings."""
+        return list(self._bindings.values())
+
+    def get(self, prefix: IPv6Network) -> Known | None:
+        """Return what is known of a prefix."""
+        return self._bindings.get(prefix)
+
+    def reset(self, snapshot: Snapshot, now: float) -> None:
+        """Know what a snapshot says, and nothing else."""
+        before = self._bindings
+        self._bindings = {}
+        self.routers = {router.id: router for router in snapshot.routers}
+        for binding in snapshot.bindings:
+            self._put(before.get(binding.prefix), snapshot.revision, binding, now)
+        self._fading &= self._bindings.keys()
+
+    def learn(self, event: Event, now: float) -> bool:
+        """Take an event up; whether it said something new."""
+        match event:
+            case RouterChanged(_, router):
+                news = self.routers.get(router.id) != router
+                self.routers[router.id] = router
+                return news
+            case BindingChanged(revision, binding):
+                known = self._bindings.get(binding.prefix)
+                if known is not None and revision <= known.revision:
+                    return False
+                self._put(known, revision, binding, now)
+                return True
+            case BindingGone(revision, prefix):
+                known = self._bindings.get(prefix)
+                if known is None or revision <= known.revision:
+                    return False
+                del self._bindings[prefix]
+                self._fading.discard(prefix)
+                return True
+
+    def _put(self, known: Known | None, revision: int, binding: Binding, now: float) -> None:
+        before = known.binding if known is not None else None
+        former, quiet, until = None, False, 0.0
+        if before is not None and before.held and binding.held and before.client == binding.client:
+            if _place(before) == _place(binding):
+                assert known is not None
+                former, quiet, until = known.former, known.quiet, known.until
+            elif before.serving is not None and binding.serving is not None:
+                former, until = before, now + LINGER
+            elif before.serving is not None:
+                quiet, until = True, now + self._hold
+        self._bindings[binding.prefix] = Known(revision, binding, former, quiet, until)
+        if former or quiet:
+            self._fading.add(binding.prefix)
+        else:
+            self._fading.discard(binding.prefix)
+
+    def next_timer(self) -> float | None:
+        """Return when `forget` has something to do."""
+        return min((self._bindings[prefix].until for prefix in self._fading), default=None)
+
+    def forget(self, now: float) -> list[IPv6Network]:
+        """Forget what was before, where its time is over, and return the prefixes concerned."""
+        over = [prefix for prefix in self._fading if self._bindings[prefix].until <= now]
+        for prefix in over:
+            known = self._bindings[prefix]
+            self._bindings[prefix] = Known(known.revision, known.binding)
+            self._fading.discard(prefix)
+        return over
+
+
+def _place(binding: Binding) -> tuple[object, ...]:
+    return binding.serving, binding.link, binding.next_hop
