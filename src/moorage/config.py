@@ -1,4 +1,4 @@
-"""Configuration files: TOML checked against a `msgspec.Struct`, one clear line where it is wrong."""
+"""Configuration files: TOML checked against a `msgspec.Struct`, one clear line for a mistake."""
 
 from __future__ import annotations
 

@@ -34,6 +34,9 @@ class SetscError(OSError):
         super().__init__(self.eai, f"{self._summary}: {why}" if why else self._summary)
         self.reason = reason
 
+    def __str__(self) -> str:
+        return f"{self.strerror} ({self.eai})"
+
 
 class RequiredIPNotSupported(SetscError):
     """EAI_REQUIREDIPNOTSUPPORTED: the service type is not supported by this host or network."""

@@ -24,7 +24,7 @@ ROUTE_PROTOCOL: Final = 0x6D
 """RTA_PROTOCOL, FRA_PROTOCOL and IFA_PROTO of everything that we put into a kernel."""
 
 ENTERPRISE_NUMBER: Final = 32473
-"""Enterprise number of our DHCPv6 vendor option; the example number of RFC 5612 until registered."""
+"""Enterprise number of our DHCPv6 vendor option; the example number of RFC 5612 until then."""
 
 ND_OPTION_ON_DEMAND: Final = 253
 """Neighbor Discovery option that announces the service; experimental type of RFC 4727."""

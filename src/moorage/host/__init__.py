@@ -1,0 +1,1 @@
+"""The host daemon: the draft's *IP stack* of a mobile host."""

@@ -1,0 +1,90 @@
+"""What the host core wants done; the shell does it in the order given."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from moorage.host.requester import Transmission
+from moorage.wire.app import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class SendDhcp:
+    """Sign and send a DHCPv6 message."""
+
+    transmission: Transmission
+
+
+@dataclass(frozen=True, slots=True)
+class SolicitRouters:
+    """Send a router solicitation."""
+
+    interface: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """Make the kernel's addresses and routes what `HostCore.desired` says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer an application's request."""
+
+    client: Hashable
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class CountSockets:
+    """Ask the kernel which sockets use ``address``; tell `HostCore.sockets_counted`."""
+
+    address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class DestroySockets:
+    """End sockets on ``address``: those with these cookies, or all of them."""
+
+    address: IPv6Address
+    cookies: frozenset[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RetireLink:
+    """Take back what the kernel learnt from a link that was left.
+
+    ``addresses`` are of address autoconfiguration; default routes of routers other than
+    ``routers`` go with them.
+    """
+
+    interface: int
+    addresses: frozenset[IPv6Address]
+    routers: frozenset[IPv6Address]
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Write the state file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Tell the operator something worth a line."""
+
+    text: str
+
+
+Action = (
+    SendDhcp
+    | SolicitRouters
+    | Reconcile
+    | Answer
+    | CountSockets
+    | DestroySockets
+    | RetireLink
+    | Persist
+    | Note
+)

@@ -1,0 +1,158 @@
+"""The unix socket on which applications call the host daemon."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from moorage.complaints import Complaints
+from moorage.kernel.sock_diag import socket_cookie
+from moorage.wire.app import REQUEST_LENGTH, Operation, Reply, Request, decode_request
+from moorage.wire.errors import WireError
+
+_DESCRIPTOR_SIZE = array.array("i").itemsize
+_BACKLOG = 128
+
+
+class Application:
+    """One connected application."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+
+    def answer(self, reply: Reply) -> None:
+        """Send a reply; one that does not read its replies loses them."""
+        with contextlib.suppress(OSError):
+            self.connection.send(reply.encode())
+
+
+Handler = Callable[[Application, Request, int | None], None]
+"""Takes an application's request and its socket's cookie, none if it sent no socket."""
+
+
+class ApplicationServer:
+    """Listens on ``path`` and hands requests on.
+
+    Raises:
+        OSError: the socket cannot be made there.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        handle: Handler,
+        gone: Callable[[Application], None],
+        complaints: Complaints,
+    ) -> None:
+        self._path = path
+        self._handle = handle
+        self._gone = gone
+        self._complaints = complaints
+        self._loop = asyncio.get_running_loop()
+        self._applications: set[Application] = set()
+        self._socket = _listen(path)
+        self._loop.add_reader(self._socket, self._accept)
+
+    def close(self) -> None:
+        """Hang up on everybody and remove the socket."""
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+        for application in list(self._applications):
+            self._hang_up(application)
+        self._path.unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._socket.accept()
+        except OSError:
+            return
+        connection.setblocking(False)
+        application = Application(connection)
+        self._applications.add(application)
+        self._loop.add_reader(connection, self._read, application)
+
+    def _read(self, application: Application) -> None:
+        try:
+            data, ancillary, _, _ = application.connection.recvmsg(
+                REQUEST_LENGTH + 1, socket.CMSG_SPACE(_DESCRIPTOR_SIZE)
+            )
+        except BlockingIOError:
+            return
+        except OSError:
+            data, ancillary = b"", []
+        descriptors = _descriptors(ancillary)
+        try:
+            if not data:
+                self._hang_up(application)
+                return
+            request = decode_request(data)
+            cookie = _cookie(request, descriptors)
+        except (WireError, ValueError) as error:
+            self._complaints.complain("application record", _peer(application), error)
+            self._hang_up(application)
+            return
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        self._handle(application, request, cookie)
+
+    def _hang_up(self, application: Application) -> None:
+        if application in self._applications:
+            self._applications.remove(application)
+            self._loop.remove_reader(application.connection)
+            application.connection.close()
+            self._gone(application)
+
+
+def _listen(path: Path) -> socket.socket:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink(missing_ok=True)
+    # Anybody on the host may ask; what he gets is a matter of policy.
+    sock.bind(str(path))
+    path.chmod(0o666)
+    sock.listen(_BACKLOG)
+    return sock
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    found = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found.frombytes(data[: len(data) - len(data) % _DESCRIPTOR_SIZE])
+    return found.tolist()
+
+
+def _cookie(request: Request, descriptors: list[int]) -> int | None:
+    """Return the cookie of the socket that came along.
+
+    Raises:
+        ValueError: there is none although the request is about one, or it is no IPv6 socket.
+    """
+    if request.operation is Operation.HOLD:
+        return None
+    if not descriptors:
+        raise ValueError("no socket came along")
+    try:
+        with socket.socket(fileno=os.dup(descriptors[0])) as sock:
+            if sock.family != socket.AF_INET6:
+                raise ValueError("not an IPv6 socket")
+            return socket_cookie(sock)
+    except OSError as error:
+        raise ValueError(f"not a socket: {error.strerror}") from None
+
+
+def _peer(application: Application) -> str:
+    credentials = application.connection.getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * _DESCRIPTOR_SIZE
+    )
+    return f"process {int.from_bytes(credentials[:_DESCRIPTOR_SIZE], 'little')}"

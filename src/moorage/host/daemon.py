@@ -1,0 +1,337 @@
+"""The host daemon's shell: sockets, timers and the kernel around `HostCore`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable
+from ipaddress import IPv6Address
+from random import SystemRandom
+from typing import ParamSpec
+
+from moorage.complaints import Complaints
+from moorage.host.actions import (
+    Action,
+    Answer,
+    CountSockets,
+    DestroySockets,
+    Note,
+    Persist,
+    Reconcile,
+    RetireLink,
+    SendDhcp,
+    SolicitRouters,
+)
+from moorage.host.applications import Application, ApplicationServer
+from moorage.host.config import HostConfig
+from moorage.host.core import HostCore
+from moorage.host.kernel import HostKernel, use_optimistic_addresses
+from moorage.host.requester import NetworkTime, Transmission
+from moorage.host.sockets import DhcpSocket, RouterSocket
+from moorage.host.state import StateFile
+from moorage.identity import Identity
+from moorage.kernel.monitor import (
+    AddressChanged,
+    AddressRemoved,
+    Event,
+    Group,
+    LinkChanged,
+    LinkRemoved,
+    NetlinkMonitor,
+    RouteRemoved,
+    RuleRemoved,
+)
+from moorage.kernel.netlink import Overrun
+from moorage.kernel.sock_diag import DestroyMonitor
+from moorage.numbers import ROUTE_PROTOCOL
+from moorage.readiness import notify
+from moorage.wire import dhcp6, nd
+from moorage.wire.app import Request
+from moorage.wire.errors import WireError
+
+_P = ParamSpec("_P")
+_log = logging.getLogger("moorage.host")
+
+_TOLERATED_SKEW = 30_000_000
+"""Microseconds that our clock may be off the network's before its time is used for signatures."""
+_RECONCILE_PAUSE = 0.05
+"""Seconds between somebody's removal of our routes and their repair, so that a flush is one."""
+
+
+def _now() -> float:
+    """Return seconds on the core's clock, which goes on during suspend and never jumps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+async def run(config: HostConfig) -> None:
+    """Run the host daemon until SIGTERM or SIGINT.
+
+    Addresses and routes stay in the kernel when it ends, so that connections go on; the next
+    start takes them up again.
+
+    Raises:
+        OSError: the kernel, our rights or the files do not suffice.
+        StateError: the state file is damaged.
+    """
+    daemon = _HostDaemon(config)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    daemon.start()
+    notify("READY=1")
+    await stop.wait()
+    notify("STOPPING=1")
+    daemon.close()
+
+
+class _HostDaemon:
+    def __init__(self, config: HostConfig) -> None:
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        config.state.mkdir(parents=True, exist_ok=True)
+        self._identity = Identity.load_or_create(config.state / "host.key")
+        self._state = StateFile(config.state / "leases.json", time.time() - _now())
+        self._complaints = Complaints(_log)
+        self._kernel = HostKernel(_log.error)
+        self._core = HostCore(config, self._identity.duid, SystemRandom())
+        self._dhcp = DhcpSocket()
+        self._routers = RouterSocket()
+        self._destroyed = DestroyMonitor()
+        self._monitor = NetlinkMonitor(
+            [Group.LINK, Group.ADDRESS, Group.ROUTE, Group.RULE],
+            except_port=self._kernel.route_port,
+        )
+        self._timer: asyncio.TimerHandle | None = None
+        self._repair: asyncio.TimerHandle | None = None
+        self._applications: ApplicationServer | None = None
+        self._optimistic: set[str] = set()
+
+    def start(self) -> None:
+        """Take up an earlier life and begin to listen."""
+        now = _now()
+        if self._dhcp.shared:
+            _log.info("port 546 belongs to another DHCPv6 client; receiving beside it")
+        indices = {link.name: link.index for link in self._kernel.links.links()}
+        leases = self._state.load(indices.get, now)
+        actions = self._core.restore(leases)
+        self._kernel.start(self._core.desired_routes(), self._wanted_addresses(), now)
+        self._do(actions)
+        for source, read in (
+            (self._dhcp, self._read_dhcp),
+            (self._routers, self._read_routers),
+            (self._monitor, self._read_monitor),
+            (self._destroyed, self._read_destroyed),
+        ):
+            self._loop.add_reader(source, read)
+        self._applications = ApplicationServer(
+            self._config.socket, self._request, self._hung_up, self._complaints
+        )
+        self._look()
+
+    def close(self) -> None:
+        """Stop listening; the kernel keeps what it has."""
+        if self._applications is not None:
+            self._applications.close()
+        for source in (self._dhcp, self._routers, self._monitor, self._destroyed):
+            self._loop.remove_reader(source)
+        for timer in (self._timer, self._repair):
+            if timer is not None:
+                timer.cancel()
+
+    # ---- input ---------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Take in the present interfaces and addresses."""
+        for link in self._kernel.links.links():
+            self._event(LinkChanged(link))
+        for address in self._kernel.all_addresses():
+            self._event(AddressChanged(address))
+
+    def _read_monitor(self) -> None:
+        try:
+            events = self._monitor.read()
+        except Overrun:
+            self._look()
+            self._plan_repair()
+            return
+        for event in events:
+            self._event(event)
+
+    def _event(self, event: Event) -> None:
+        now = _now()
+        match event:
+            case LinkChanged(link):
+                self._prepare(link.name)
+                self._do(self._core.link_changed(link, now))
+            case LinkRemoved(index, name):
+                self._optimistic.discard(name)
+                self._do(self._core.link_removed(index, now))
+            case AddressChanged(address) if address.protocol != ROUTE_PROTOCOL:
+                self._do(self._core.address_changed(address, now))
+            case AddressRemoved(address):
+                self._do(self._core.address_removed(address, now))
+            case RouteRemoved(protocol, _) | RuleRemoved(protocol, _):
+                if protocol == ROUTE_PROTOCOL:
+                    self._plan_repair()
+
+    def _prepare(self, interface: str) -> None:
+        if not self._config.optimistic_dad or interface not in self._config.interfaces:
+            return
+        if interface not in self._optimistic:
+            self._optimistic.add(interface)
+            try:
+                use_optimistic_addresses(interface)
+            except OSError as error:
+                _log.info("%s: no optimistic addresses: %s", interface, error)
+
+    def _read_dhcp(self) -> None:
+        for received in self._dhcp.receive():
+            try:
+                message = dhcp6.decode_message(received.data)
+                if isinstance(message, dhcp6.Message):
+                    self._do(
+                        self._core.dhcp_received(
+                            received.interface, received.source, message, _now()
+                        )
+                    )
+            except WireError as error:
+                self._complaints.complain("DHCPv6 message", received.source, error)
+
+    def _read_routers(self) -> None:
+        for received in self._routers.receive():
+            try:
+                message = nd.decode_message(received.data)
+            except WireError as error:
+                self._complaints.complain("router advertisement", received.source, error)
+                continue
+            if isinstance(message, nd.RouterAdvertisement):
+                self._do(
+                    self._core.router_advertised(
+                        received.interface, received.source, message, _now()
+                    )
+                )
+
+    def _read_destroyed(self) -> None:
+        try:
+            ended = self._destroyed.read()
+        except Overrun:
+            for lease in list(self._core.leases):
+                if lease.address is not None:
+                    self._recount(lease.address, lease.sockets)
+            return
+        for info in ended:
+            self._do(self._core.socket_destroyed(info.cookie, _now()))
+
+    def _recount(self, address: IPv6Address, known: set[int]) -> None:
+        """Find out which of the known sockets have ended while we could not hear of it."""
+        for cookie in known - self._kernel.sockets_on(address):
+            self._do(self._core.socket_destroyed(cookie, _now()))
+
+    def _request(self, application: Application, request: Request, cookie: int | None) -> None:
+        self._do(self._core.setsc(application, request, cookie, _now()))
+
+    def _hung_up(self, application: Application) -> None:
+        self._core.client_gone(application)
+
+    def _poll(self) -> None:
+        self._timer = None
+        self._do(self._core.poll(_now()))
+
+    # ---- output --------------------------------------------------------------------------------
+
+    def _do(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case SendDhcp(transmission):
+                    self._send(transmission)
+                case SolicitRouters(interface):
+                    self._solicit(interface)
+                case Reconcile():
+                    self._reconcile()
+                case Answer(client, reply):
+                    assert isinstance(client, Application)
+                    client.answer(reply)
+                case CountSockets(address):
+                    cookies = self._kernel.sockets_on(address)
+                    self._do(self._core.sockets_counted(address, cookies, _now()))
+                case DestroySockets(address, cookies):
+                    self._try(self._kernel.destroy_sockets, address, cookies)
+                case RetireLink():
+                    self._try(self._kernel.retire, action, self._config.retire_slaac)
+                case Persist():
+                    self._try(self._state.save, self._core.leases, self._name)
+                case Note(text):
+                    _log.info("%s", text)
+        self._set_timer()
+
+    def _send(self, transmission: Transmission) -> None:
+        source = self._core.link_local(transmission.interface)
+        if source is None:
+            return
+        signed = self._identity.sign(
+            transmission.message,
+            source,
+            _signature_time(transmission.network_time),
+            transmission.link_id,
+        )
+        # A link that goes away just now is told to us by the monitor.
+        with contextlib.suppress(OSError):
+            self._dhcp.send(signed, transmission.interface, source)
+
+    def _solicit(self, interface: int) -> None:
+        source = self._core.link_local(interface)
+        if source is not None:
+            with contextlib.suppress(OSError):
+                self._routers.solicit(nd.RouterSolicitation().encode(), interface, source)
+
+    def _reconcile(self) -> None:
+        self._try(
+            self._kernel.reconcile, self._core.desired_routes(), self._wanted_addresses(), _now()
+        )
+
+    def _wanted_addresses(self) -> dict[IPv6Address, float]:
+        return {
+            lease.address: lease.valid_until
+            for lease in self._core.leases
+            if lease.address is not None
+        }
+
+    def _plan_repair(self) -> None:
+        if self._repair is None:
+            self._repair = self._loop.call_later(_RECONCILE_PAUSE, self._put_back)
+
+    def _put_back(self) -> None:
+        self._repair = None
+        self._try(self._kernel.repair, self._core.desired_routes())
+
+    def _name(self, interface: int) -> str:
+        return self._core.interface_name(interface)
+
+    def _try(self, operation: Callable[_P, None], *args: _P.args, **kwargs: _P.kwargs) -> None:
+        """Do what the system may refuse without the daemon's end."""
+        try:
+            operation(*args, **kwargs)
+        except OSError as error:
+            _log.error("%s", error)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        due = self._core.next_timer()
+        if due is None or due == float("inf"):
+            self._timer = None
+        else:
+            self._timer = self._loop.call_later(max(0.0, due - _now()), self._poll)
+
+
+def _signature_time(network: NetworkTime | None) -> int:
+    """Return microseconds since 1970: by our clock, unless the network's is far from it."""
+    own = time.time_ns() // 1000
+    if network is None:
+        return own
+    theirs = network.time + int((_now() - network.heard) * 1_000_000)
+    return theirs if abs(theirs - own) > _TOLERATED_SKEW else own

@@ -1,0 +1,60 @@
+"""The addresses, routes and the rule that the host's leases call for: a pure function of them.
+
+All typed prefixes share one table of source routes, which one rule selects: a packet from anywhere
+else falls through it, and a move replaces one route per prefix, atomically. Behind each route
+stands an *unreachable* one, so that a typed packet never leaves through another interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv6Network
+
+from moorage.host.lease import Lease
+from moorage.kernel.routes import Route, RouteKind, Rule
+from moorage.numbers import HOST_TABLE
+
+_ANYWHERE = IPv6Network("::/0")
+_MAIN_TABLE = 254
+_SERVED_METRIC = 64
+_GUARD_METRIC = 4096
+_TCP_AND_IPV6_HEADERS = 60
+
+RULE = Rule(priority=HOST_TABLE, table=HOST_TABLE)
+
+
+def routes(leases: Iterable[Lease]) -> set[Route]:
+    """Return every route that the leases call for.
+
+    A lease whose link is gone keeps its route until it is `refusing`: the kernel drops such
+    packets in silence, while a *blackhole* route would make ``send()`` fail with EINVAL at once.
+    """
+    wanted = set()
+    for lease in leases:
+        if not lease.alive or lease.prefix is None:
+            continue
+        wanted.add(Route(lease.prefix, _MAIN_TABLE, RouteKind.UNREACHABLE, metric=_GUARD_METRIC))
+        wanted.add(
+            Route(
+                _ANYWHERE,
+                HOST_TABLE,
+                RouteKind.UNREACHABLE,
+                source=lease.prefix,
+                metric=_GUARD_METRIC,
+            )
+        )
+        path = lease.path
+        if path is not None and not lease.refusing:
+            wanted.add(
+                Route(
+                    _ANYWHERE,
+                    HOST_TABLE,
+                    source=lease.prefix,
+                    gateway=path.router,
+                    interface=path.interface,
+                    metric=_SERVED_METRIC,
+                    mtu=path.mtu,
+                    advmss=path.mtu - _TCP_AND_IPV6_HEADERS if path.mtu else 0,
+                )
+            )
+    return wanted

@@ -1,0 +1,191 @@
+"""The host's part of the kernel: addresses on ``lo``, routes, and the sockets that use them."""
+
+from __future__ import annotations
+
+import errno
+import select
+from collections.abc import Callable, Collection, Mapping
+from ipaddress import IPv6Address, IPv6Network
+from typing import Final
+
+from moorage.host import desired
+from moorage.host.actions import RetireLink
+from moorage.host.config import RetireSlaac
+from moorage.kernel import sysctl
+from moorage.kernel.addresses import Address, AddressFlags, NetlinkAddressTable
+from moorage.kernel.links import NetlinkLinkTable
+from moorage.kernel.monitor import AddressChanged, Group, NetlinkMonitor
+from moorage.kernel.netlink import Overrun
+from moorage.kernel.netlink_routes import NetlinkRouteTable
+from moorage.kernel.reconcile import Reconciler, resync_rules
+from moorage.kernel.routes import Remove, Route
+from moorage.kernel.sock_diag import SockDiag
+from moorage.numbers import ROUTE_PROTOCOL
+
+_FROM_ADVERTISEMENT: Final = 9
+"""RTPROT_RA."""
+_ADDRESS_WAIT: Final = 1.0
+
+
+class HostKernel:
+    """What the host daemon does in the network namespace of the thread that makes it.
+
+    Raises:
+        OSError: the kernel or our rights do not suffice.
+    """
+
+    def __init__(self, complain: Callable[[str], None]) -> None:
+        self._complain = complain
+        self._routes = NetlinkRouteTable()
+        self._reconciler = Reconciler(self._routes)
+        self._learnt = NetlinkRouteTable(_FROM_ADVERTISEMENT)
+        self._addresses = NetlinkAddressTable()
+        self._added = NetlinkMonitor([Group.ADDRESS])
+        self._configured: dict[IPv6Address, float] = {}
+        self._sockets = SockDiag()
+        self.links = NetlinkLinkTable()
+        self._loopback = next(link.index for link in self.links.links() if link.loopback)
+
+    @property
+    def route_port(self) -> int:
+        """The netlink port that our own changes come from."""
+        return self._routes.port
+
+    def start(self, routes: set[Route], addresses: Mapping[IPv6Address, float], now: float) -> None:
+        """Bring the kernel from whatever an earlier life left to what is wanted."""
+        ours = self._addresses.addresses(ROUTE_PROTOCOL)
+        for address in ours:
+            if address.address not in addresses:
+                self._addresses.remove(address)
+        self._set_addresses(addresses, now)
+        resync_rules(self._routes, [desired.RULE])
+        self._report(self._reconciler.resync(routes))
+
+    def reconcile(
+        self, routes: set[Route], addresses: Mapping[IPv6Address, float], now: float
+    ) -> None:
+        """Make the kernel's routes and typed addresses these.
+
+        Addresses come with the moment at which they stop being valid.
+        """
+        self._set_addresses(addresses, now)
+        self._report(self._reconciler.apply(routes))
+
+    def repair(self, routes: set[Route]) -> None:
+        """Put back what somebody else removed."""
+        resync_rules(self._routes, [desired.RULE])
+        self._report(self._reconciler.resync(routes))
+
+    def all_addresses(self) -> list[Address]:
+        """Return every address that the kernel has."""
+        return self._addresses.addresses()
+
+    def sockets_on(self, address: IPv6Address) -> set[int]:
+        """Return the cookies of the sockets on an address; raw ones have none and count as 0."""
+        return {info.cookie for info in self._sockets.sockets_from(IPv6Network(address))}
+
+    def destroy_sockets(self, address: IPv6Address, cookies: Collection[int] | None) -> None:
+        """End the sockets on an address: those with these cookies, or all."""
+        for info in self._sockets.sockets_from(IPv6Network(address)):
+            if cookies is None or info.cookie in cookies:
+                self._sockets.destroy(info)
+
+    def retire(self, link: RetireLink, how: RetireSlaac) -> None:
+        """Take back addresses and default routes that a link advertised which was left."""
+        for address in self._addresses.addresses():
+            if address.interface != link.interface or address.address not in link.addresses:
+                continue
+            if how is RetireSlaac.REMOVE:
+                self._addresses.remove(address)
+            else:
+                self._addresses.add(
+                    Address(
+                        address.address,
+                        address.interface,
+                        address.prefix_length,
+                        preferred=0,
+                        valid=address.valid,
+                        protocol=address.protocol,
+                    )
+                )
+        stale = [
+            Remove(route)
+            for route in self._learnt.routes(_FROM_ADVERTISEMENT)
+            if route.interface == link.interface
+            and route.gateway is not None
+            and route.gateway not in link.routers
+        ]
+        self._report(
+            [
+                (change, error)
+                for change, error in zip(stale, self._learnt.apply(stale), strict=True)
+                if error is not None and error.errno != errno.ESRCH
+            ]
+        )
+
+    def _set_addresses(self, wanted: Mapping[IPv6Address, float], now: float) -> None:
+        for address in self._configured.keys() - wanted.keys():
+            self._remove(address)
+        for address, until in wanted.items():
+            if self._configured.get(address) != until:
+                self._add(address, max(1, int(until - now)))
+                self._configured[address] = until
+
+    def _add(self, address: IPv6Address, valid: int) -> None:
+        """Configure an address and wait until it works.
+
+        The kernel acknowledges it about 0.1 ms earlier; bind() would fail in between.
+        """
+        self._drain()
+        self._addresses.add(
+            Address(
+                address,
+                self._loopback,
+                128,
+                preferred=0,
+                valid=valid,
+                protocol=ROUTE_PROTOCOL,
+                flags=AddressFlags.NO_DAD,
+            )
+        )
+        while address not in self._configured:
+            ready, _, _ = select.select([self._added], [], [], _ADDRESS_WAIT)
+            if not ready:
+                self._complain(f"the kernel does not say that {address} works")
+                return
+            if address in self._drain():
+                return
+
+    def _drain(self) -> set[IPv6Address]:
+        """Return the addresses that have come to work since the last time."""
+        try:
+            events = self._added.read()
+        except Overrun:
+            events = [AddressChanged(address) for address in self._addresses.addresses()]
+        return {
+            event.address.address
+            for event in events
+            if isinstance(event, AddressChanged) and event.address.usable
+        }
+
+    def _remove(self, address: IPv6Address) -> None:
+        del self._configured[address]
+        try:
+            self._addresses.remove(Address(address, self._loopback, 128))
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                self._complain(f"{address} cannot be removed: {error}")
+
+    def _report(self, failures: Collection[tuple[object, OSError]]) -> None:
+        for change, error in failures:
+            self._complain(f"the kernel refused {change}: {error}")
+
+
+def use_optimistic_addresses(interface: str) -> None:
+    """Let new addresses on an interface work before DAD has ended (RFC 4429).
+
+    Raises:
+        OSError: the interface is gone, or the kernel knows no optimistic addresses.
+    """
+    for key in ("optimistic_dad", "use_optimistic"):
+        sysctl.write(f"net/ipv6/conf/{interface}/{key}", "1")

@@ -1,0 +1,123 @@
+"""The set of a host's leases and what is due among them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from ipaddress import IPv6Address, IPv6Network
+
+from moorage.host.lease import Lease
+from moorage.host.lifecycle import State
+from moorage.service import ServiceType
+
+
+class Leases:
+    """Every lease that has not ended, by IAID."""
+
+    def __init__(self) -> None:
+        self._leases: dict[int, Lease] = {}
+
+    def __contains__(self, iaid: int) -> bool:
+        return iaid in self._leases
+
+    def all(self) -> Collection[Lease]:
+        """Return the leases."""
+        return self._leases.values()
+
+    def alive(self) -> list[Lease]:
+        """Return the leases that have an address."""
+        return [lease for lease in self._leases.values() if lease.alive]
+
+    def add(self, lease: Lease) -> None:
+        """Take a lease in."""
+        self._leases[lease.iaid] = lease
+
+    def remove(self, lease: Lease) -> None:
+        """Let a lease go."""
+        self._leases.pop(lease.iaid, None)
+
+    def get(self, iaid: int) -> Lease | None:
+        """Return the lease with this IAID."""
+        return self._leases.get(iaid)
+
+    def of_address(self, address: IPv6Address) -> Lease | None:
+        """Return the lease that ``address`` was made from."""
+        return next((x for x in self._leases.values() if x.address == address), None)
+
+    def of_socket(self, cookie: int) -> list[Lease]:
+        """Return the leases that a socket uses."""
+        return [lease for lease in self._leases.values() if cookie in lease.sockets]
+
+    def overlapping(self, prefix: IPv6Network, iaid: int) -> Lease | None:
+        """Return another lease whose prefix shares addresses with ``prefix``."""
+        for lease in self._leases.values():
+            if lease.iaid != iaid and lease.prefix is not None and lease.prefix.overlaps(prefix):
+                return lease
+        return None
+
+    def usable(self, type_: ServiceType) -> Lease | None:
+        """Return the lease that a new socket of ``type_`` takes: a served one, the newest."""
+        fitting = [x for x in self._leases.values() if x.type is type_ and x.usable]
+        return max(fitting, key=lambda lease: (lease.served, lease.granted_at), default=None)
+
+    def requested(self, type_: ServiceType) -> Lease | None:
+        """Return a lease of ``type_`` that the network was asked for and has not answered."""
+        fitting = (
+            lease
+            for lease in self._leases.values()
+            if lease.type is type_ and lease.state is State.REQUESTED
+        )
+        return next(fitting, None)
+
+    def awaited(self) -> list[Lease]:
+        """Return the leases that the network has not answered for."""
+        return [x for x in self._leases.values() if x.state is State.REQUESTED]
+
+    def through(self, interface: int) -> list[Lease]:
+        """Return the leases that are, or were last, served on an interface."""
+        return [x for x in self.alive() if x.path is not None and x.path.interface == interface]
+
+    def expired(self, now: float) -> list[Lease]:
+        """Return the leases whose valid lifetime is over."""
+        return [lease for lease in self.alive() if now >= lease.valid_until]
+
+    def lingered(self, now: float) -> list[Lease]:
+        """Return the leases whose linger time is over."""
+        return [
+            lease
+            for lease in self.alive()
+            if lease.state is State.LINGERING and now >= lease.linger_until
+        ]
+
+    def held(self, until: float) -> list[Lease]:
+        """Return the leases detached since ``until`` or longer whose packets are not refused."""
+        return [
+            lease
+            for lease in self.alive()
+            if lease.detached_since is not None
+            and lease.detached_since <= until
+            and not lease.refusing
+        ]
+
+    def to_renew(self, now: float) -> list[Lease]:
+        """Return the leases that are served and whose T1 or T2 has come."""
+        return [
+            lease
+            for lease in self.alive()
+            if lease.served
+            and lease.state is not State.RETIRING
+            and now >= min(lease.renew_at, lease.rebind_at)
+        ]
+
+    def next_timer(self, hold: float) -> float | None:
+        """Return when the next lease needs attention."""
+        times = []
+        for lease in self.alive():
+            times.append(lease.valid_until)
+            if lease.state is State.LINGERING:
+                times.append(lease.linger_until)
+            if lease.detached_since is not None:
+                if not lease.refusing:
+                    times.append(lease.detached_since + hold)
+            elif lease.state is not State.RETIRING:
+                times += [lease.renew_at, lease.rebind_at]
+        return min(times, default=None)

@@ -1,0 +1,81 @@
+"""The ordinary addresses: what the kernel forms from router advertisements.
+
+They come from the serving gateway's prefix without any guarantee, which is the draft's definition
+of Non-persistent (section 3.2), so that type works on every network of today.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv6Address
+
+from moorage.host.attachment import Attachment
+from moorage.kernel.addresses import Address
+
+
+class OrdinaryAddresses:
+    """The ordinary addresses on the host's interfaces, and the sockets that asked for one."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[tuple[int, IPv6Address], Address] = {}
+        self._users: dict[IPv6Address, set[int]] = {}
+
+    def changed(self, address: Address) -> None:
+        """Take in an address of the kernel's."""
+        self._addresses[address.interface, address.address] = address
+
+    def removed(self, address: Address) -> None:
+        """Take in that an address is gone."""
+        self._addresses.pop((address.interface, address.address), None)
+
+    def best(self, attached: Iterable[Attachment], *, advertised: bool) -> Address | None:
+        """Return the address for a new socket: of the first attachment that has one.
+
+        With ``advertised``, only of a prefix that a router of the present link advertises: right
+        after a move, the kernel still has the addresses of the link before.
+        """
+        for attachment in attached:
+            for address in self._addresses.values():
+                if address.interface != attachment.interface:
+                    continue
+                if not address.usable or address.deprecated:
+                    continue
+                if not advertised or any(address.address in p for p in attachment.prefixes):
+                    return address
+        return None
+
+    def take_foreign(self, attachment: Attachment) -> frozenset[IPv6Address]:
+        """Remove and return the autoconfigured addresses that the link does not advertise."""
+        return self._take(
+            address
+            for address in self._addresses.values()
+            if address.interface == attachment.interface
+            and not any(address.address in prefix for prefix in attachment.prefixes)
+        )
+
+    def take_all(self, interface: int) -> frozenset[IPv6Address]:
+        """Remove and return the autoconfigured addresses of an interface."""
+        return self._take(a for a in self._addresses.values() if a.interface == interface)
+
+    def interfaces(self) -> frozenset[int]:
+        """Return the interfaces that have autoconfigured addresses."""
+        return frozenset(a.interface for a in self._addresses.values() if a.autoconfigured)
+
+    def opened(self, address: IPv6Address, cookie: int) -> None:
+        """Note that a socket was given ``address``."""
+        self._users.setdefault(address, set()).add(cookie)
+
+    def closed(self, cookie: int) -> None:
+        """Note that a socket has ended."""
+        for users in self._users.values():
+            users.discard(cookie)
+
+    def take_users(self, address: IPv6Address) -> frozenset[int]:
+        """Forget and return the sockets that were given ``address``."""
+        return frozenset(self._users.pop(address, ()))
+
+    def _take(self, addresses: Iterable[Address]) -> frozenset[IPv6Address]:
+        taken = [address for address in addresses if address.autoconfigured]
+        for address in taken:
+            self.removed(address)
+        return frozenset(address.address for address in taken)

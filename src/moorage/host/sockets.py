@@ -1,0 +1,194 @@
+"""The host daemon's network sockets: DHCPv6 and router discovery."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import socket
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Final
+
+from moorage.wire.dhcp6 import ALL_RELAY_AGENTS_AND_SERVERS, CLIENT_PORT, SERVER_PORT
+
+_PACKET_INFO: Final = struct.Struct("=16sI")
+_HOP_LIMIT: Final = struct.Struct("=i")
+_ALL_ROUTERS: Final = "ff02::2"
+_ROUTER_ADVERTISEMENT: Final = 134
+_ICMP6_FILTER: Final = 1
+_LARGEST: Final = 65535
+_ETH_P_IPV6: Final = 0x86DD
+_SO_ATTACH_FILTER: Final = 26
+_IPV6_HEADER: Final = struct.Struct("!4xHBB16s16s")
+_UDP_HEADER: Final = struct.Struct("!HHHxx")
+_NEXT_HEADER_OFFSET: Final = 6
+_DESTINATION_PORT_OFFSET: Final = 42
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message, where it came from and on which interface."""
+
+    data: bytes
+    source: IPv6Address
+    interface: int
+
+
+class DhcpSocket:
+    """Sends from, and receives for, the DHCPv6 client port.
+
+    Where another client has the port, messages are received by a packet socket beside it, which
+    takes nothing away from that client, and are sent from a port of our own: servers answer to the
+    client port (RFC 8415 section 7.2).
+
+    Raises:
+        OSError: our rights do not suffice.
+    """
+
+    def __init__(self) -> None:
+        self._udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        self._udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        self._packet: socket.socket | None = None
+        try:
+            self._udp.bind(("::", CLIENT_PORT))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            self._udp.bind(("::", 0))
+            self._packet = _packet_socket()
+
+    @property
+    def shared(self) -> bool:
+        """Whether another program has the client port."""
+        return self._packet is not None
+
+    def fileno(self) -> int:
+        """Readable when there is something to `receive`."""
+        return (self._packet or self._udp).fileno()
+
+    def receive(self) -> list[Received]:
+        """Return all messages that have arrived."""
+        out: list[Received] = []
+        while True:
+            try:
+                found = self._receive_packet() if self._packet else self._receive_datagram()
+            except OSError:
+                return out
+            if found is not None:
+                out.append(found)
+
+    def send(self, data: bytes, interface: int, source: IPv6Address) -> None:
+        """Send to all servers on the link of ``interface``.
+
+        Raises:
+            OSError: the interface cannot send now.
+        """
+        info = (
+            socket.IPPROTO_IPV6,
+            socket.IPV6_PKTINFO,
+            _PACKET_INFO.pack(source.packed, interface),
+        )
+        target = (str(ALL_RELAY_AGENTS_AND_SERVERS), SERVER_PORT, 0, interface)
+        self._udp.sendmsg([data], [info], 0, target)
+
+    def _receive_datagram(self) -> Received | None:
+        data, ancillary, _, sender = self._udp.recvmsg(_LARGEST, socket.CMSG_SPACE(20))
+        for level, kind, value in ancillary:
+            if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+                _, interface = _PACKET_INFO.unpack(value[: _PACKET_INFO.size])
+                return Received(data, IPv6Address(sender[0].partition("%")[0]), interface)
+        return None
+
+    def _receive_packet(self) -> Received | None:
+        assert self._packet is not None
+        packet, sender = self._packet.recvfrom(_LARGEST)
+        interface = socket.if_nametoindex(sender[0])
+        _, _, _, source, _ = _IPV6_HEADER.unpack_from(packet)
+        _, _, length = _UDP_HEADER.unpack_from(packet, _IPV6_HEADER.size)
+        start = _IPV6_HEADER.size
+        data = packet[start + _UDP_HEADER.size : start + length]
+        return Received(data, IPv6Address(source), interface)
+
+
+class RouterSocket:
+    """Sends router solicitations and receives advertisements (RFC 4861 sections 6.3.7, 6.1.2).
+
+    Raises:
+        OSError: our rights do not suffice.
+    """
+
+    def __init__(self) -> None:
+        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+        self._socket = socket.socket(socket.AF_INET6, kind, socket.IPPROTO_ICMPV6)
+        # A set bit blocks that type (RFC 3542 section 3.2).
+        wanted = bytearray(b"\xff" * 32)
+        struct.pack_into(
+            "=I",
+            wanted,
+            _ROUTER_ADVERTISEMENT // 32 * 4,
+            0xFFFF_FFFF & ~(1 << _ROUTER_ADVERTISEMENT % 32),
+        )
+        self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(wanted))
+        self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+        self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+
+    def fileno(self) -> int:
+        """Readable when there is something to `receive`."""
+        return self._socket.fileno()
+
+    def receive(self) -> list[Received]:
+        """Return all messages that have arrived from a router of the link itself."""
+        out: list[Received] = []
+        while True:
+            try:
+                data, ancillary, _, sender = self._socket.recvmsg(
+                    _LARGEST, socket.CMSG_SPACE(20) + socket.CMSG_SPACE(4)
+                )
+            except OSError:
+                return out
+            interface = hop_limit = 0
+            for level, kind, value in ancillary:
+                if level != socket.IPPROTO_IPV6:
+                    continue
+                if kind == socket.IPV6_PKTINFO:
+                    _, interface = _PACKET_INFO.unpack(value[: _PACKET_INFO.size])
+                elif kind == socket.IPV6_HOPLIMIT:
+                    [hop_limit] = _HOP_LIMIT.unpack(value[: _HOP_LIMIT.size])
+            source = IPv6Address(sender[0].partition("%")[0])
+            if hop_limit == 255 and source.is_link_local and interface:
+                out.append(Received(data, source, interface))
+
+    def solicit(self, data: bytes, interface: int, source: IPv6Address) -> None:
+        """Send a solicitation to all routers on the link of ``interface``.
+
+        Raises:
+            OSError: the interface cannot send now.
+        """
+        info = (
+            socket.IPPROTO_IPV6,
+            socket.IPV6_PKTINFO,
+            _PACKET_INFO.pack(source.packed, interface),
+        )
+        self._socket.sendmsg([data], [info], 0, (_ALL_ROUTERS, 0, 0, interface))
+
+
+def _packet_socket() -> socket.socket:
+    """Return a socket that sees every UDP packet to the client port, on all interfaces."""
+    instructions = (
+        (0x30, 0, 0, _NEXT_HEADER_OFFSET),  # load the next header
+        (0x15, 0, 3, socket.IPPROTO_UDP),
+        (0x28, 0, 0, _DESTINATION_PORT_OFFSET),  # load the destination port
+        (0x15, 0, 1, CLIENT_PORT),
+        (0x06, 0, 0, _LARGEST),  # take the packet
+        (0x06, 0, 0, 0),  # drop it
+    )
+    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
+    kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+    sock = socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_IPV6))
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = struct.pack("@HP", len(instructions), ctypes.addressof(buffer))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+    return sock

@@ -1,0 +1,120 @@
+"""What must outlive the daemon: its leases, in ``leases.json`` of the state folder.
+
+Moments are written as seconds since 1970, since the core's clock starts anew with the machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path as FilePath
+
+import msgspec
+
+from moorage.host.lease import Lease, Path
+from moorage.host.lifecycle import State
+from moorage.service import ServiceType
+
+
+class StateError(Exception):
+    """The state file cannot be understood; the text says where."""
+
+
+class _SavedPath(msgspec.Struct, frozen=True):
+    interface: str
+    router: str
+    mtu: int
+
+
+class _SavedLease(msgspec.Struct, frozen=True):
+    iaid: int
+    type: int
+    kept: bool
+    retiring: bool
+    prefix: str
+    address: str
+    server: str
+    preferred_until: float
+    valid_until: float
+    path: _SavedPath | None
+
+
+class _Saved(msgspec.Struct, frozen=True):
+    version: int
+    leases: list[_SavedLease]
+
+
+class StateFile:
+    """The file; ``epoch`` is when the core's clock showed zero, in seconds since 1970."""
+
+    def __init__(self, path: FilePath, epoch: float) -> None:
+        self._path = path
+        self._epoch = epoch
+
+    def save(self, leases: Iterable[Lease], name_of: Callable[[int], str]) -> None:
+        """Write the leases that have an address; the file is the old or the new one, never half.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        saved = _Saved(1, [self._pack(lease, name_of) for lease in leases if lease.alive])
+        draft = self._path.with_suffix(".new")
+        with draft.open("wb") as file:
+            file.write(msgspec.json.encode(saved))
+            if any(lease.type is ServiceType.FIXED for lease in leases):
+                # The others end with their sockets, hence with a power cut.
+                os.fsync(file.fileno())
+        draft.replace(self._path)
+
+    def load(self, index_of: Callable[[str], int | None], now: float) -> list[Lease]:
+        """Return the leases that are still valid; none if there is no file.
+
+        Raises:
+            OSError: the file cannot be read.
+            StateError: the file is something else.
+        """
+        try:
+            saved = msgspec.json.decode(self._path.read_bytes(), type=_Saved)
+            leases = [self._unpack(lease, index_of, now) for lease in saved.leases]
+        except FileNotFoundError:
+            return []
+        except (msgspec.DecodeError, ValueError) as error:
+            raise StateError(f"{self._path}: {error}") from None
+        return [lease for lease in leases if lease.valid_until > now]
+
+    def _pack(self, lease: Lease, name_of: Callable[[int], str]) -> _SavedLease:
+        path = lease.path
+        return _SavedLease(
+            lease.iaid,
+            int(lease.type),
+            lease.kept,
+            lease.state is State.RETIRING,
+            str(lease.prefix),
+            str(lease.address),
+            lease.server.hex(),
+            lease.preferred_until + self._epoch,
+            lease.valid_until + self._epoch,
+            _SavedPath(name_of(path.interface), str(path.router), path.mtu) if path else None,
+        )
+
+    def _unpack(
+        self, saved: _SavedLease, index_of: Callable[[str], int | None], now: float
+    ) -> Lease:
+        lease = Lease(
+            saved.iaid,
+            ServiceType(saved.type),
+            saved.kept,
+            State.RETIRING if saved.retiring else State.READY,
+            IPv6Network(saved.prefix),
+            IPv6Address(saved.address),
+            bytes.fromhex(saved.server),
+            detached_since=now,
+            granted_at=now,
+            preferred_until=saved.preferred_until - self._epoch,
+            valid_until=saved.valid_until - self._epoch,
+        )
+        interface = index_of(saved.path.interface) if saved.path else None
+        if saved.path is not None and interface is not None:
+            lease.path = Path(interface, IPv6Address(saved.path.router), saved.path.mtu)
+        return lease

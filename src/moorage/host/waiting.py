@@ -1,0 +1,98 @@
+"""Applications that wait in `setsc()`, and how long (``docs/protocol.md``)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from moorage.host.actions import Answer
+from moorage.numbers import EAI_REQUIREDIPFAILED, EAI_REQUIREDIPNOTSUPPORTED
+from moorage.service import ServiceType
+from moorage.wire.app import Reason, Reply
+
+_UNSUPPORTED = frozenset({Reason.TYPE_NOT_OFFERED, Reason.NO_SERVICE})
+_NO_ADDRESS = IPv6Address(0)
+
+
+@dataclass(slots=True)
+class Waiter:
+    """A request of an application; times are seconds on the core's clock.
+
+    ``cookie`` is its socket's, or none if it only holds an address. ``iaid`` is the lease that it
+    waits for, or none if it waits for an ordinary address.
+    """
+
+    client: Hashable
+    id: int
+    cookie: int | None
+    type: ServiceType
+    support_deadline: float
+    deadline: float
+    iaid: int | None = None
+
+    def granted(self, address: IPv6Address, valid_for: float) -> Answer:
+        """Return the answer that gives ``address``, valid for so many seconds."""
+        seconds = max(0, min(int(valid_for), 0xFFFF_FFFF))
+        return Answer(self.client, Reply(self.id, 0, Reason.NONE, address, seconds))
+
+    def refused(self, reason: Reason) -> Answer:
+        """Return the answer that refuses, with the draft's error code for ``reason``."""
+        return refusal(self.client, self.id, reason)
+
+
+def refusal(client: Hashable, request: int, reason: Reason) -> Answer:
+    """Return the answer that refuses a request, with the draft's error code for ``reason``."""
+    status = EAI_REQUIREDIPNOTSUPPORTED if reason in _UNSUPPORTED else EAI_REQUIREDIPFAILED
+    return Answer(client, Reply(request, status, reason, _NO_ADDRESS, 0))
+
+
+class Waiting:
+    """Everybody who waits."""
+
+    def __init__(self) -> None:
+        self._waiters: list[Waiter] = []
+
+    def add(self, waiter: Waiter) -> None:
+        """Let one more wait."""
+        self._waiters.append(waiter)
+
+    def take(self, iaid: int | None) -> list[Waiter]:
+        """Remove and return those who wait for a lease (none: for an ordinary address)."""
+        taken = [waiter for waiter in self._waiters if waiter.iaid == iaid]
+        self._waiters = [waiter for waiter in self._waiters if waiter.iaid != iaid]
+        return taken
+
+    def awaits(self, iaid: int) -> bool:
+        """Whether anybody waits for a lease."""
+        return any(waiter.iaid == iaid for waiter in self._waiters)
+
+    def forget(self, client: Hashable) -> None:
+        """Remove everything that a client asked for."""
+        self._waiters = [waiter for waiter in self._waiters if waiter.client != client]
+
+    def socket_closed(self, cookie: int) -> None:
+        """Remove what was asked for a socket that has ended."""
+        self._waiters = [waiter for waiter in self._waiters if waiter.cookie != cookie]
+
+    def expired(self, now: float, *, service_known: bool) -> list[tuple[Waiter, Reason]]:
+        """Remove and return those who have waited long enough, and why they fail."""
+        out: list[tuple[Waiter, Reason]] = []
+        for waiter in self._waiters:
+            if now >= waiter.deadline:
+                out.append((waiter, Reason.TIMEOUT if service_known else Reason.NO_SERVICE))
+            elif now >= waiter.support_deadline and not service_known:
+                out.append((waiter, Reason.NO_SERVICE))
+        over = [waiter for waiter, _ in out]
+        self._waiters = [waiter for waiter in self._waiters if waiter not in over]
+        return out
+
+    def next_timer(self, *, service_known: bool) -> float | None:
+        """Return when the next one has waited long enough."""
+        return min(
+            (
+                waiter.deadline if service_known else min(waiter.deadline, waiter.support_deadline)
+                for waiter in self._waiters
+            ),
+            default=None,
+        )
