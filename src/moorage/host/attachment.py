@@ -23,6 +23,8 @@ class Attachment:
         interface: its index.
         since: when it was attached; the newest attachment is the preferred one.
         link_local: our address there.
+        mac: our link-layer address, for routers to learn; empty while ``link_local`` is optimistic,
+            when they must not (RFC 4429 section 3.2).
         routers: the routers that advertised themselves.
         prefixes: what they advertise for address autoconfiguration.
         on_demand: their announcement of the service.
@@ -33,6 +35,7 @@ class Attachment:
     interface: int
     since: float
     link_local: IPv6Address
+    mac: bytes = b""
     routers: set[IPv6Address] = field(default_factory=set)
     prefixes: set[IPv6Network] = field(default_factory=set)
     on_demand: OnDemandLink | None = None
@@ -85,8 +88,10 @@ Finding = Attached | Left | Advertised
 @dataclass(slots=True)
 class _Interface:
     name: str
+    mac: bytes = b""
     ready: bool = False
     link_local: IPv6Address | None = None
+    optimistic: bool = False
     last: Attachment | None = None
 
 
@@ -127,6 +132,7 @@ class Attachments:
         if link.name not in self._names:
             return self.link_removed(link.index)
         known = self._interfaces.setdefault(link.index, _Interface(link.name))
+        known.mac = link.mac
         known.ready = link.up and link.carrier
         return self._update(link.index, now)
 
@@ -138,13 +144,13 @@ class Attachments:
         return [Left(interface)]
 
     def link_local_changed(
-        self, interface: int, address: IPv6Address | None, now: float
+        self, interface: int, address: IPv6Address | None, optimistic: bool, now: float
     ) -> list[Finding]:
         """Take in our usable link-local address on an interface, or that there is none."""
         known = self._interfaces.get(interface)
         if known is None:
             return []
-        known.link_local = address
+        known.link_local, known.optimistic = address, optimistic
         return self._update(interface, now)
 
     def advertised(
@@ -160,7 +166,7 @@ class Attachments:
         if attachment.on_demand and on_demand and _other_link(attachment.on_demand, on_demand):
             previous = attachment
             attachment = self._attached[interface] = Attachment(
-                interface, now, attachment.link_local
+                interface, now, attachment.link_local, attachment.mac
             )
             findings += [Left(interface), Attached(interface)]
         first = not attachment.heard
@@ -187,7 +193,8 @@ class Attachments:
         usable = known.ready and known.link_local is not None
         if usable and interface not in self._attached:
             assert known.link_local is not None
-            self._attached[interface] = Attachment(interface, now, known.link_local)
+            mac = b"" if known.optimistic else known.mac
+            self._attached[interface] = Attachment(interface, now, known.link_local, mac)
             return [Attached(interface)]
         if not usable and interface in self._attached:
             del self._attached[interface]

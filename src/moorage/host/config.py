@@ -39,7 +39,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     interfaces: list[str]
     socket: Path = Path("/run/moorage/host.sock")
     state: Path = Path("/var/lib/moorage")
-    at_boot: list[ServiceType] = []
+    at_boot: list[str] = []
     linger: float = 30.0
     dwell: float = 1.0
     hold: float = 10.0
@@ -53,8 +53,17 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """Check what types alone do not say."""
         if not self.interfaces:
             raise ValueError("interfaces: name at least one")
-        if ServiceType.NON_PERSISTENT in self.at_boot:
+        try:
+            types = self.types_at_boot
+        except ValueError as error:
+            raise ValueError(f"at_boot: {error}") from None
+        if ServiceType.NON_PERSISTENT in types:
             raise ValueError("at_boot: non-persistent is what every network gives by itself")
         for key in ("linger", "dwell", "hold", "wait", "support_wait", "unsupported_memory"):
             if getattr(self, key) < 0:
                 raise ValueError(f"{key}: must not be negative")
+
+    @property
+    def types_at_boot(self) -> list[ServiceType]:
+        """The types that `at_boot` names by slug."""
+        return [ServiceType.from_slug(slug) for slug in self.at_boot]

@@ -64,7 +64,7 @@ class HostCore:
 
     def __init__(self, config: HostConfig, duid: bytes, random: Random) -> None:
         self._config = config
-        self._duid = duid
+        self._at_boot = config.types_at_boot
         self._random = random
         self._attachments = Attachments(config.interfaces)
         self._serving = Serving(config.dwell)
@@ -82,10 +82,9 @@ class HostCore:
         """Every lease that has not ended."""
         return self._leases.all()
 
-    def link_local(self, interface: int) -> IPv6Address | None:
-        """Return our link-local address on an interface that is attached."""
-        attachment = self._attachments.get(interface)
-        return attachment.link_local if attachment is not None else None
+    def attachment(self, interface: int) -> Attachment | None:
+        """Return where an interface is attached, if it is."""
+        return self._attachments.get(interface)
 
     def interface_index(self, name: str) -> int | None:
         """Return the index of the interface of ours called ``name``, if it is there."""
@@ -135,7 +134,9 @@ class HostCore:
             return []
         if address.address.is_link_local:
             usable = address.address if address.usable else None
-            found = self._attachments.link_local_changed(address.interface, usable, now)
+            found = self._attachments.link_local_changed(
+                address.interface, usable, address.optimistic, now
+            )
             return self._found(found, now)
         self._ordinary.changed(address)
         self._serve_ordinary()
@@ -144,7 +145,7 @@ class HostCore:
     def address_removed(self, address: Address, now: float) -> list[Action]:
         """Take in that the kernel has an address no more."""
         if address.address.is_link_local:
-            found = self._attachments.link_local_changed(address.interface, None, now)
+            found = self._attachments.link_local_changed(address.interface, None, False, now)
             return self._found(found, now)
         self._ordinary.removed(address)
         return []
@@ -337,7 +338,7 @@ class HostCore:
     # ---- asking the network --------------------------------------------------------------------
 
     def _request_missing(self, attachment: Attachment, now: float) -> None:
-        for type_ in self._config.at_boot:
+        for type_ in self._at_boot:
             present = self._leases.usable(type_) or self._leases.requested(type_)
             waits = now < max(attachment.unsupported_until, self._retry_at.get(type_, now))
             if present is None and not waits and attachment.offers(type_):

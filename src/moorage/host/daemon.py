@@ -269,9 +269,10 @@ class _HostDaemon:
         self._set_timer()
 
     def _send(self, transmission: Transmission) -> None:
-        source = self._core.link_local(transmission.interface)
-        if source is None:
+        attachment = self._core.attachment(transmission.interface)
+        if attachment is None:
             return
+        source = attachment.link_local
         signed = self._identity.sign(
             transmission.message,
             source,
@@ -283,10 +284,14 @@ class _HostDaemon:
             self._dhcp.send(signed, transmission.interface, source)
 
     def _solicit(self, interface: int) -> None:
-        source = self._core.link_local(interface)
-        if source is not None:
-            with contextlib.suppress(OSError):
-                self._routers.solicit(nd.RouterSolicitation().encode(), interface, source)
+        attachment = self._core.attachment(interface)
+        if attachment is None:
+            return
+        # With our link-layer address in it, the router need not ask for it before it answers.
+        options = (nd.SourceLinkLayerAddress(attachment.mac),) if attachment.mac else ()
+        solicitation = nd.RouterSolicitation(options).encode()
+        with contextlib.suppress(OSError):
+            self._routers.solicit(solicitation, interface, attachment.link_local)
 
     def _reconcile(self) -> None:
         self._try(

@@ -28,6 +28,8 @@ _CACHE_INFO: Final = struct.Struct("=IIII")
 """struct ifa_cacheinfo: preferred and valid lifetime, time of creation and of the last change."""
 _U32: Final = struct.Struct("=I")
 _INFINITE: Final = 0xFFFFFFFF
+_FROM_ADVERTISEMENT: Final = 2
+"""IFAPROT_KERNEL_RA."""
 
 
 class AddressFlags(IntFlag):
@@ -64,6 +66,28 @@ class Address:
     valid: int | None = None
     protocol: int = 0
     flags: AddressFlags = AddressFlags.NONE
+
+    @property
+    def usable(self) -> bool:
+        """Whether packets can be sent from it; an optimistic address can (RFC 4429)."""
+        if self.flags & AddressFlags.DAD_FAILED:
+            return False
+        return self.optimistic or not self.flags & AddressFlags.TENTATIVE
+
+    @property
+    def optimistic(self) -> bool:
+        """Whether duplicate address detection has not confirmed it yet (RFC 4429)."""
+        return bool(self.flags & AddressFlags.OPTIMISTIC)
+
+    @property
+    def deprecated(self) -> bool:
+        """Whether new connections should not use it (RFC 4862 section 5.5.4)."""
+        return bool(self.flags & AddressFlags.DEPRECATED)
+
+    @property
+    def autoconfigured(self) -> bool:
+        """Whether the kernel formed it from a router advertisement (RFC 4862)."""
+        return self.protocol == _FROM_ADVERTISEMENT
 
 
 class AddressTable(Protocol):
