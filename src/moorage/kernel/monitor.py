@@ -28,7 +28,7 @@ _RTM_NEWNEIGH: Final = 28
 _RTM_DELNEIGH: Final = 29
 _NDA_DST: Final = 1
 _NDA_LLADDR: Final = 2
-_NEIGHBOUR: Final = struct.Struct("=BxxxiHxx")
+NEIGHBOUR: Final = struct.Struct("=BxxxiHxx")
 """struct ndmsg: family, interface, state, without the flags and the type."""
 
 
@@ -188,9 +188,10 @@ def _address(body: bytes, gone: bool) -> Iterator[Event]:
     yield AddressRemoved(address) if gone else AddressChanged(address)
 
 
-def _neighbour(body: bytes, gone: bool) -> Iterator[Event]:
-    family, interface, state = _NEIGHBOUR.unpack_from(body)
-    found = netlink.parse_attributes(body, _NEIGHBOUR.size)
+def parse_neighbours(body: bytes, gone: bool) -> Iterator[NeighbourChanged]:
+    """The neighbour cache entry of a message, if it is of IPv6."""
+    family, interface, state = NEIGHBOUR.unpack_from(body)
+    found = netlink.parse_attributes(body, NEIGHBOUR.size)
     if family == socket.AF_INET6:
         yield NeighbourChanged(
             interface,
@@ -216,8 +217,8 @@ _PARSERS: Final[dict[int, tuple[_Parser, bool]]] = {
     RTM_DELLINK: (_link, True),
     RTM_NEWADDR: (_address, False),
     RTM_DELADDR: (_address, True),
-    _RTM_NEWNEIGH: (_neighbour, False),
-    _RTM_DELNEIGH: (_neighbour, True),
+    _RTM_NEWNEIGH: (parse_neighbours, False),
+    _RTM_DELNEIGH: (parse_neighbours, True),
     RTM_NEWROUTE: (_routes, False),
     RTM_DELROUTE: (_routes, True),
     RTM_NEWRULE: (_rules, False),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import IPv6Address
 from math import inf
@@ -12,6 +12,10 @@ from moorage.router.leases import detached, retired
 from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import Change, Delete, Update
+
+
+_REMEMBERED = 4096
+"""Hosts at most that have left and may turn up again as they were."""
 
 
 class Expiry:
@@ -78,16 +82,20 @@ class Departures:
             changes.append(Update(gone, binding.seq))
             back = replace(binding, seq=gone.seq + 1)
             self._left.setdefault((link, binding.next_hop), []).append(Update(back, gone.seq))
+        while len(self._left) > _REMEMBERED:
+            del self._left[next(iter(self._left))]
         return changes
 
-    def returned(self, bindings: Iterable[Binding], link: str, host: IPv6Address) -> list[Change]:
-        """Return the changes when a host is heard on a link again."""
+    def returned(
+        self, bindings: Callable[[], Iterable[Binding]], link: str, host: IPv6Address
+    ) -> list[Change]:
+        """Return the changes when a host is heard on a link; mostly there are none."""
         memory = self._left.pop((link, host), None)
         if memory is None:
             return []
         still = {
             (binding.prefix, binding.seq)
-            for binding in bindings
+            for binding in bindings()
             if binding.state is BindingState.DETACHED
         }
         return [update for update in memory if (update.prefix, update.expected_seq) in still]

@@ -6,7 +6,7 @@ host moved, and the time since a host left.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Network
 
 from moorage.store.model import Binding, Router
@@ -72,12 +72,12 @@ class Mirror:
         self._fading &= self._bindings.keys()
 
     def learn(self, event: Event, now: float) -> bool:
-        """Take an event up; whether it said something new."""
+        """Take an event up; whether it said something new, a sign of life apart."""
         match event:
             case RouterChanged(_, router):
-                news = self.routers.get(router.id) != router
+                before = self.routers.get(router.id)
                 self.routers[router.id] = router
-                return news
+                return before is None or replace(before, seen=router.seen) != router
             case BindingChanged(revision, binding):
                 known = self._bindings.get(binding.prefix)
                 if known is not None and revision <= known.revision:

@@ -161,13 +161,12 @@ class Paths:
         serving = self._routers.get(binding.serving or "")
         return set() if serving is None else {(serving.address, binding.prefix)}
 
-    def filter(self, traces: Iterable[Traces]) -> FilterState:
+    def filter(
+        self,
+        served: Iterable[tuple[IPv6Address, IPv6Network]],
+        attached: Iterable[Attachment],
+    ) -> FilterState:
         """Return what the packet filter must know, given what all bindings leave."""
-        served: set[tuple[IPv6Address, IPv6Network]] = set()
-        attached: set[Attachment] = set()
-        for trace in traces:
-            served |= trace.served
-            attached |= trace.attached
         return FilterState(
             access=frozenset(self._tables),
             block=self._config.sids.block,
@@ -201,5 +200,11 @@ class Desired:
 def desired(paths: Paths, bindings: Iterable[Known], macs: Macs) -> Desired:
     """Return what should be, from nothing but what is known."""
     traces = [paths.of(known, macs) for known in bindings]
-    routes = paths.standing().union(*(trace.routes for trace in traces))
-    return Desired(frozenset(routes), frozenset(paths.rules()), paths.filter(traces))
+    return Desired(
+        routes=frozenset(paths.standing().union(*(trace.routes for trace in traces))),
+        rules=frozenset(paths.rules()),
+        filter=paths.filter(
+            frozenset().union(*(trace.served for trace in traces)),
+            frozenset().union(*(trace.attached for trace in traces)),
+        ),
+    )

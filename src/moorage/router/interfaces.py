@@ -1,0 +1,145 @@
+"""What a router sees of its interfaces and of the hosts on them, from the kernel's reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from moorage.kernel.links import Link
+from moorage.kernel.monitor import (
+    AddressChanged,
+    AddressRemoved,
+    Event,
+    LinkChanged,
+    LinkRemoved,
+    NeighbourChanged,
+    NeighbourState,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexed:
+    """An interface came up, went down, or has another index: routes have to follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Something about an access link changed that decides whether it can be served."""
+
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostLeft:
+    """A host does not answer any longer; None: nobody does, the link has no carrier."""
+
+    link: str
+    host: IPv6Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostHeard:
+    """A host is there; ``moved`` if its link-layer address is new."""
+
+    link: str
+    host: IPv6Address
+    moved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostForgotten:
+    """The kernel has no use for a host's link-layer address at present."""
+
+    link: str
+    host: IPv6Address
+
+
+News = Reindexed | Touched | HostLeft | HostHeard | HostForgotten
+
+
+class Interfaces:
+    """The interfaces of a router.
+
+    Attributes:
+        present: those that exist, by name.
+        macs: the hosts' link-layer addresses, by access link and link-local address.
+    """
+
+    def __init__(self, access: Iterable[str]) -> None:
+        self._access = frozenset(access)
+        self.present: dict[str, Link] = {}
+        self.macs: dict[tuple[str, IPv6Address], bytes] = {}
+
+    @property
+    def indexes(self) -> dict[str, int]:
+        """The indexes of the interfaces that are up, by name."""
+        return {link.name: link.index for link in self.present.values() if link.up}
+
+    def look(self, links: Iterable[Link], neighbours: Iterable[NeighbourChanged]) -> None:
+        """Start from a list of what there is."""
+        self.present = {link.name: link for link in links}
+        for entry in neighbours:
+            self._neighbour(entry)
+
+    def take(self, event: Event) -> list[News]:
+        """Take up what the kernel reports."""
+        match event:
+            case LinkChanged(link):
+                return self._link(link)
+            case LinkRemoved(_, name):
+                return self._lost(name)
+            case AddressChanged(address) | AddressRemoved(address):
+                access = self._name(address.interface)
+                if access is None or not address.address.is_link_local:
+                    return []
+                return [Touched(access)]
+            case NeighbourChanged():
+                return self._neighbour(event)
+            case _:
+                return []
+
+    def _name(self, index: int) -> str | None:
+        """The access link with this index."""
+        for name in self._access:
+            link = self.present.get(name)
+            if link is not None and link.index == index:
+                return name
+        return None
+
+    def _link(self, link: Link) -> list[News]:
+        news: list[News] = []
+        for other in list(self.present.values()):
+            if other.index == link.index and other.name != link.name:
+                news += self._lost(other.name)
+        before = self.present.get(link.name)
+        self.present[link.name] = link
+        if before is None or (before.index, before.up) != (link.index, link.up):
+            news.append(Reindexed())
+        if link.name in self._access:
+            if before is not None and before.carrier and not link.carrier:
+                news.append(HostLeft(link.name, None))
+            news.append(Touched(link.name))
+        return news
+
+    def _lost(self, name: str) -> list[News]:
+        self.present.pop(name, None)
+        news: list[News] = [Reindexed()]
+        if name in self._access:
+            news += [HostLeft(name, None), Touched(name)]
+        return news
+
+    def _neighbour(self, entry: NeighbourChanged) -> list[News]:
+        name = self._name(entry.interface)
+        if name is None or not entry.address.is_link_local:
+            return []
+        if entry.state is NeighbourState.NONE:
+            return [HostForgotten(name, entry.address)]
+        if entry.state & NeighbourState.FAILED:
+            return [HostLeft(name, entry.address)]
+        if not entry.mac:
+            return []
+        key = name, entry.address
+        moved = self.macs.get(key) != entry.mac
+        self.macs[key] = entry.mac
+        return [HostHeard(*key, moved)]

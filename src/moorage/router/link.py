@@ -1,0 +1,114 @@
+"""One access link as the daemon runs it: its sockets, its advertisements, its clients' messages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable
+
+from moorage.complaints import Complaints
+from moorage.kernel.links import Link
+from moorage.router.advertising import Advertiser, Send, advertisement
+from moorage.router.config import AccessLink, RouterConfig
+from moorage.router.server import DelegationServer
+from moorage.router.sockets import DhcpSocket, Received, RouterSocket
+from moorage.wire import nd
+from moorage.wire.errors import WireError
+
+_UNDER_WAY = 256
+"""Messages at most that wait for the store; more are dropped, and their clients ask again."""
+
+
+class LinkServer:
+    """Serves an interface from when it is up with a working link-local address until `close`.
+
+    Raises:
+        OSError: the interface is gone, the server port is taken there, or our rights do not
+            suffice.
+    """
+
+    def __init__(
+        self,
+        config: RouterConfig,
+        link: AccessLink,
+        interface: Link,
+        server: DelegationServer,
+        complaints: Complaints,
+    ) -> None:
+        self.interface = interface
+        self._link = link
+        self._server = server
+        self._complaints = complaints
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._advertiser = Advertiser(
+            advertisement(config, link, interface.mac), config.ra_interval
+        )
+        self._dhcp = DhcpSocket(interface.name, interface.index)
+        try:
+            self._routers = RouterSocket(interface.name, interface.index)
+        except OSError:
+            self._dhcp.close()
+            raise
+        self._loop.add_reader(self._dhcp, self._read_dhcp)
+        self._loop.add_reader(self._routers, self._read_solicitations)
+        self._advertise()
+
+    def farewell(self) -> None:
+        """Tell the hosts that we are no default router any longer."""
+        self._send(self._advertiser.stop())
+
+    def close(self) -> None:
+        """Stop to serve."""
+        for source in (self._dhcp, self._routers):
+            self._loop.remove_reader(source)
+            source.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def _read_dhcp(self) -> None:
+        while (received := self._dhcp.receive()) is not None:
+            if len(self._tasks) >= _UNDER_WAY:
+                self._complaints.complain("DHCPv6 message", self._link.interface, "too many")
+                continue
+            task = self._loop.create_task(self._answer(received))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, received: Received) -> None:
+        reply = await self._server.handle(self._link, received.data, received.source)
+        if reply is not None:
+            # The client of a link that goes away just now asks again elsewhere.
+            with contextlib.suppress(OSError):
+                self._dhcp.send(reply, received.source)
+
+    def _read_solicitations(self) -> None:
+        while (received := self._routers.receive()) is not None:
+            try:
+                message = nd.decode_message(received.data)
+            except WireError as error:
+                sender = f"{received.source} on {self._link.interface}"
+                self._complaints.complain("malformed router solicitation", sender, error)
+                continue
+            if isinstance(message, nd.RouterSolicitation):
+                self._send(self._advertiser.solicited(received.source, time.monotonic()))
+                self._set_timer()
+
+    def _advertise(self) -> None:
+        self._send(self._advertiser.timer(time.monotonic()))
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        delay = max(0.0, self._advertiser.next_timer - time.monotonic())
+        self._timer = self._loop.call_later(delay, self._advertise)
+
+    def _send(self, advertisements: Iterable[Send]) -> None:
+        for each in advertisements:
+            with contextlib.suppress(OSError):
+                self._routers.send(each.message.encode(), each.destination)

@@ -1,0 +1,145 @@
+"""The sockets of one access link: DHCPv6 servers' and routers' side of discovery."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Final
+
+from moorage.router.advertising import ALL_ROUTERS
+from moorage.wire.dhcp6 import ALL_RELAY_AGENTS_AND_SERVERS, CLIENT_PORT, SERVER_PORT
+
+_LARGEST: Final = 65535
+_HOP_LIMIT: Final = struct.Struct("=i")
+_INTERFACE: Final = struct.Struct("=I")
+_ROUTER_SOLICITATION: Final = 133
+_ICMP6_FILTER: Final = 1
+_ND_HOP_LIMIT: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message and the address that it came from."""
+
+    data: bytes
+    source: IPv6Address
+
+
+class DhcpSocket:
+    """The DHCPv6 server port of one interface; another server may have it on another interface.
+
+    Raises:
+        OSError: the interface is gone, the port is taken there, or our rights do not suffice.
+    """
+
+    def __init__(self, interface: str, index: int) -> None:
+        self._index = index
+        self._socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            _bind_to(self._socket, interface)
+            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            self._socket.bind(("::", SERVER_PORT))
+            _join(self._socket, ALL_RELAY_AGENTS_AND_SERVERS, index)
+        except OSError:
+            self._socket.close()
+            raise
+
+    def fileno(self) -> int:
+        """Readable when there is something to `receive`."""
+        return self._socket.fileno()
+
+    def receive(self) -> Received | None:
+        """Return the next message that has arrived, if there is one."""
+        try:
+            data, sender = self._socket.recvfrom(_LARGEST)
+        except OSError:
+            return None
+        return Received(data, _address(sender[0]))
+
+    def send(self, data: bytes, client: IPv6Address) -> None:
+        """Send to a client's link-local address, from ours on this interface.
+
+        Raises:
+            OSError: the interface cannot send now.
+        """
+        self._socket.sendto(data, (str(client), CLIENT_PORT, 0, self._index))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+class RouterSocket:
+    """Receives solicitations and sends advertisements on one interface (RFC 4861 section 6).
+
+    Raises:
+        OSError: the interface is gone, or our rights do not suffice.
+    """
+
+    def __init__(self, interface: str, index: int) -> None:
+        self._index = index
+        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+        self._socket = socket.socket(socket.AF_INET6, kind, socket.IPPROTO_ICMPV6)
+        # A set bit blocks that type (RFC 3542 section 3.2).
+        wanted = bytearray(b"\xff" * 32)
+        word = _ROUTER_SOLICITATION // 32 * 4
+        struct.pack_into("=I", wanted, word, 0xFFFF_FFFF & ~(1 << _ROUTER_SOLICITATION % 32))
+        try:
+            _bind_to(self._socket, interface)
+            for level, option, value in (
+                (socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(wanted)),
+                (socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1),
+                (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, _ND_HOP_LIMIT),
+                (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, _ND_HOP_LIMIT),
+                (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0),
+            ):
+                self._socket.setsockopt(level, option, value)
+            _join(self._socket, ALL_ROUTERS, index)
+        except OSError:
+            self._socket.close()
+            raise
+
+    def fileno(self) -> int:
+        """Readable when there is something to `receive`."""
+        return self._socket.fileno()
+
+    def receive(self) -> Received | None:
+        """Return the next solicitation of a node of the link itself, if there is one."""
+        while True:
+            try:
+                data, ancillary, _, sender = self._socket.recvmsg(_LARGEST, socket.CMSG_SPACE(4))
+            except OSError:
+                return None
+            for level, kind, value in ancillary:
+                if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT):
+                    [hop_limit] = _HOP_LIMIT.unpack(value[: _HOP_LIMIT.size])
+                    # A router on the way would have made it less (RFC 4861 section 6.1.1).
+                    if hop_limit == _ND_HOP_LIMIT:
+                        return Received(data, _address(sender[0]))
+
+    def send(self, data: bytes, destination: IPv6Address) -> None:
+        """Send an advertisement, from our link-local address on this interface.
+
+        Raises:
+            OSError: the interface cannot send now.
+        """
+        self._socket.sendto(data, (str(destination), 0, 0, self._index))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+def _bind_to(sock: socket.socket, interface: str) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+
+
+def _join(sock: socket.socket, group: IPv6Address, index: int) -> None:
+    membership = group.packed + _INTERFACE.pack(index)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
+
+
+def _address(text: str) -> IPv6Address:
+    return IPv6Address(text.partition("%")[0])
