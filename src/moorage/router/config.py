@@ -140,6 +140,10 @@ class LifetimeTable(
         return lifetimes
 
 
+def _every_type() -> list[str]:
+    return [kind.slug for kind in ServiceType]
+
+
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the operator dictates to hosts (draft section 3.4); types are written as slugs.
 
@@ -149,7 +153,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         default: type for applications that say nothing; empty: none is dictated.
     """
 
-    permitted: list[str] = [kind.slug for kind in ServiceType]
+    permitted: list[str] = msgspec.field(default_factory=_every_type)
     boot: list[str] = []
     default: str = ""
 
@@ -231,7 +235,7 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     pool: IPv6Network
     store: str = "sqlite:/var/lib/moorage/bindings.db"
     access: Annotated[list[AccessLink], msgspec.Meta(min_length=1)]
-    offered: list[str] = [kind.slug for kind in ServiceType]
+    offered: list[str] = msgspec.field(default_factory=_every_type)
     default_type: str = ServiceType.SESSION_LASTING.slug
     lifetimes: LifetimeTable = LifetimeTable()
     grace: Annotated[int, msgspec.Meta(ge=0)] = 60
