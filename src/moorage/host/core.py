@@ -98,6 +98,10 @@ class HostCore:
         """Return the routes that must be in the kernel."""
         return desired.routes(self._leases.all())
 
+    def silenced(self) -> set[desired.Neighbour]:
+        """Return the neighbours that packets must not wait for."""
+        return desired.silenced(self._leases.all())
+
     def next_timer(self) -> float | None:
         """Return when `poll` must be called at the latest, or none if nothing is due."""
         times = [
@@ -279,6 +283,7 @@ class HostCore:
         for lease in self._leases.through(interface):
             if lease.detached_since is None:
                 lease.detached_since = now
+                self._out.append(Reconcile())
         self._retire_departed()
         self._note(f"interface {interface}: left its link")
 

@@ -28,7 +28,7 @@ from moorage.host.actions import (
 from moorage.host.applications import Application, ApplicationServer
 from moorage.host.config import HostConfig
 from moorage.host.core import HostCore
-from moorage.host.kernel import HostKernel, use_optimistic_addresses
+from moorage.host.kernel import HostKernel, Wanted, use_optimistic_addresses
 from moorage.host.requester import NetworkTime, Transmission
 from moorage.host.sockets import DhcpSocket, RouterSocket
 from moorage.host.state import StateFile
@@ -118,7 +118,7 @@ class _HostDaemon:
         indices = {link.name: link.index for link in self._kernel.links.links()}
         leases = self._state.load(indices.get, now)
         actions = self._core.restore(leases)
-        self._kernel.start(self._core.desired_routes(), self._wanted_addresses(), now)
+        self._kernel.start(self._wanted(), now)
         self._do(actions)
         for source, read in (
             (self._dhcp, self._read_dhcp),
@@ -294,16 +294,15 @@ class _HostDaemon:
             self._routers.solicit(solicitation, interface, attachment.link_local)
 
     def _reconcile(self) -> None:
-        self._try(
-            self._kernel.reconcile, self._core.desired_routes(), self._wanted_addresses(), _now()
-        )
+        self._try(self._kernel.reconcile, self._wanted(), _now())
 
-    def _wanted_addresses(self) -> dict[IPv6Address, float]:
-        return {
+    def _wanted(self) -> Wanted:
+        addresses = {
             lease.address: lease.valid_until
             for lease in self._core.leases
             if lease.address is not None
         }
+        return Wanted(self._core.desired_routes(), addresses, self._core.silenced())
 
     def _plan_repair(self) -> None:
         if self._repair is None:

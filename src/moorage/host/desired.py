@@ -8,7 +8,7 @@ stands an *unreachable* one, so that a typed packet never leaves through another
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 
 from moorage.host.lease import Lease
 from moorage.kernel.routes import Route, RouteKind, Rule
@@ -23,11 +23,31 @@ _TCP_AND_IPV6_HEADERS = 60
 RULE = Rule(priority=HOST_TABLE, table=HOST_TABLE)
 
 
+Neighbour = tuple[int, IPv6Address]
+"""An interface and an address on its link."""
+
+
+def silenced(leases: Iterable[Lease]) -> set[Neighbour]:
+    """Return the routers of links that are gone, to which packets are still sent.
+
+    Packets that wait for such a router's address would be kept by the kernel for seconds, and TCP
+    sends nothing again that it believes to be on its way: connections would stall after a move.
+    """
+    return {
+        (lease.path.interface, lease.path.router)
+        for lease in leases
+        if lease.alive
+        and lease.path is not None
+        and lease.detached_since is not None
+        and not lease.refusing
+    }
+
+
 def routes(leases: Iterable[Lease]) -> set[Route]:
     """Return every route that the leases call for.
 
-    A lease whose link is gone keeps its route until it is `refusing`: the kernel drops such
-    packets in silence, while a *blackhole* route would make ``send()`` fail with EINVAL at once.
+    A lease whose link is gone keeps its route until it is `refusing`, towards a router that is
+    `silenced`: a *blackhole* route would make ``send()`` fail with EINVAL at once.
     """
     wanted = set()
     for lease in leases:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import select
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
 from moorage.host import desired
 from moorage.host.actions import RetireLink
 from moorage.host.config import RetireSlaac
+from moorage.host.desired import Neighbour
 from moorage.kernel import sysctl
 from moorage.kernel.addresses import Address, AddressFlags, NetlinkAddressTable
 from moorage.kernel.links import NetlinkLinkTable
 from moorage.kernel.monitor import AddressChanged, Group, NetlinkMonitor
+from moorage.kernel.neighbours import NetlinkNeighbourTable
 from moorage.kernel.netlink import Overrun
 from moorage.kernel.netlink_routes import NetlinkRouteTable
 from moorage.kernel.reconcile import Reconciler, resync_rules
@@ -25,6 +29,17 @@ from moorage.numbers import ROUTE_PROTOCOL
 _FROM_ADVERTISEMENT: Final = 9
 """RTPROT_RA."""
 _ADDRESS_WAIT: Final = 1.0
+_NOBODY: Final = bytes.fromhex("020000000000")
+"""A link-layer address that no interface has: locally administered, and zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the host's leases call for; addresses come with the moment they stop being valid."""
+
+    routes: set[Route]
+    addresses: Mapping[IPv6Address, float]
+    silenced: set[Neighbour]
 
 
 class HostKernel:
@@ -41,6 +56,8 @@ class HostKernel:
         self._learnt = NetlinkRouteTable(_FROM_ADVERTISEMENT)
         self._addresses = NetlinkAddressTable()
         self._added = NetlinkMonitor([Group.ADDRESS])
+        self._neighbours = NetlinkNeighbourTable()
+        self._silenced: set[Neighbour] = set()
         self._configured: dict[IPv6Address, float] = {}
         self._sockets = SockDiag()
         self.links = NetlinkLinkTable()
@@ -51,25 +68,21 @@ class HostKernel:
         """The netlink port that our own changes come from."""
         return self._routes.port
 
-    def start(self, routes: set[Route], addresses: Mapping[IPv6Address, float], now: float) -> None:
+    def start(self, wanted: Wanted, now: float) -> None:
         """Bring the kernel from whatever an earlier life left to what is wanted."""
-        ours = self._addresses.addresses(ROUTE_PROTOCOL)
-        for address in ours:
-            if address.address not in addresses:
+        for address in self._addresses.addresses(ROUTE_PROTOCOL):
+            if address.address not in wanted.addresses:
                 self._addresses.remove(address)
-        self._set_addresses(addresses, now)
+        self._set_addresses(wanted.addresses, now)
         resync_rules(self._routes, [desired.RULE])
-        self._report(self._reconciler.resync(routes))
+        self._report(self._reconciler.resync(wanted.routes))
+        self._silence(wanted.silenced)
 
-    def reconcile(
-        self, routes: set[Route], addresses: Mapping[IPv6Address, float], now: float
-    ) -> None:
-        """Make the kernel's routes and typed addresses these.
-
-        Addresses come with the moment at which they stop being valid.
-        """
-        self._set_addresses(addresses, now)
-        self._report(self._reconciler.apply(routes))
+    def reconcile(self, wanted: Wanted, now: float) -> None:
+        """Make the kernel's routes, neighbours and typed addresses these."""
+        self._report(self._reconciler.apply(wanted.routes))
+        self._silence(wanted.silenced)
+        self._set_addresses(wanted.addresses, now)
 
     def repair(self, routes: set[Route]) -> None:
         """Put back what somebody else removed."""
@@ -122,6 +135,15 @@ class HostKernel:
                 if error is not None and error.errno != errno.ESRCH
             ]
         )
+
+    def _silence(self, wanted: set[Neighbour]) -> None:
+        for interface, router in self._silenced - wanted:
+            with contextlib.suppress(OSError):  # gone with its interface
+                self._neighbours.remove(interface, router)
+        for interface, router in wanted - self._silenced:
+            with contextlib.suppress(OSError):
+                self._neighbours.set_permanent(interface, router, _NOBODY)
+        self._silenced = wanted
 
     def _set_addresses(self, wanted: Mapping[IPv6Address, float], now: float) -> None:
         for address in self._configured.keys() - wanted.keys():

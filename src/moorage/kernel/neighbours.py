@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import IPv6Address
 from typing import Final, Protocol
 
 from moorage.kernel import netlink
-from moorage.kernel.monitor import NEIGHBOUR, NeighbourChanged, parse_neighbours
-from moorage.kernel.netlink import Message, NetlinkSocket
+from moorage.kernel.monitor import NEIGHBOUR, NeighbourChanged, NeighbourState, parse_neighbours
+from moorage.kernel.netlink import Message, NetlinkSocket, attribute
 
+_RTM_NEWNEIGH: Final = 28
+_RTM_DELNEIGH: Final = 29
 _RTM_GETNEIGH: Final = 30
+_NDA_DST: Final = 1
+_NDA_LLADDR: Final = 2
 
 
 class NeighbourTable(Protocol):
@@ -17,6 +22,12 @@ class NeighbourTable(Protocol):
 
     def neighbours(self) -> list[NeighbourChanged]:
         """All IPv6 entries, as if each had changed just now. Raises OSError."""
+
+    def set_permanent(self, interface: int, address: IPv6Address, mac: bytes) -> None:
+        """Send what is for a neighbour to ``mac`` without asking for it. Raises OSError."""
+
+    def remove(self, interface: int, address: IPv6Address) -> None:
+        """Forget a neighbour. Raises OSError, ENOENT if it is not known."""
 
 
 class NetlinkNeighbourTable:
@@ -36,3 +47,19 @@ class NetlinkNeighbourTable:
         return [
             entry for answer in answers for entry in parse_neighbours(answer.payload, gone=False)
         ]
+
+    def set_permanent(self, interface: int, address: IPv6Address, mac: bytes) -> None:
+        """Send what is for a neighbour to ``mac`` without asking for it. Raises OSError."""
+        body = NEIGHBOUR.pack(socket.AF_INET6, interface, NeighbourState.PERMANENT)
+        body += attribute(_NDA_DST, address.packed) + attribute(_NDA_LLADDR, mac)
+        self._request(Message(_RTM_NEWNEIGH, body, netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE))
+
+    def remove(self, interface: int, address: IPv6Address) -> None:
+        """Forget a neighbour. Raises OSError, ENOENT if it is not known."""
+        body = NEIGHBOUR.pack(socket.AF_INET6, interface, NeighbourState.NONE)
+        self._request(Message(_RTM_DELNEIGH, body + attribute(_NDA_DST, address.packed)))
+
+    def _request(self, message: Message) -> None:
+        [error] = self._socket.request([message])
+        if error is not None:
+            raise error
