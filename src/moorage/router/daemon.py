@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 import time
@@ -145,7 +146,7 @@ class _RouterDaemon:
     async def start(self) -> None:
         """Take up an earlier life, and serve."""
         sysctl.write("net/ipv6/conf/all/forwarding", "1")
-        seg6.set_tunnel_source(self._config.core_address)
+        self._set_tunnel_source()
         await self._store.register(self._config.router(time.time()))
         self._interfaces.look(self._links.links(), self._neighbours.neighbours())
         revision = await self._list()
@@ -153,6 +154,28 @@ class _RouterDaemon:
         self._spawn(self._follow(revision))
         self._spawn(self._register())
         self._serve_all()
+
+    def _set_tunnel_source(self) -> None:
+        """Say which address is the outer source of what we encapsulate.
+
+        Only the machine's own root may say it. Otherwise, as in a user namespace, the kernel takes
+        an address of the interface that the packet leaves by, so ours has to be on it.
+        """
+        try:
+            seg6.set_tunnel_source(self._config.core_address)
+        except OSError as error:
+            core = {link.index for link in self._links.links() if self._is_core(link)}
+            addresses = {
+                address.address
+                for address in self._addresses.addresses()
+                if address.interface in core and not address.address.is_link_local
+            }
+            if error.errno != errno.EPERM or addresses != {self._config.core_address}:
+                raise
+            _log.info("no right to set the tunnel source; the only core address is the one")
+
+    def _is_core(self, link: Link) -> bool:
+        return link.name == self._config.core_interface
 
     def close(self) -> None:
         """Stop to serve; the kernel keeps what it has."""
