@@ -6,12 +6,10 @@ import hashlib
 from collections.abc import Iterable
 from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from moorage import config
 from moorage.service import ServiceType
 from moorage.store.model import Router
 from moorage.wire.dhcp6 import DuidUuid
@@ -299,15 +297,6 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     def router(self, seen: float) -> Router:
         """Return this router as the store is to know it."""
         return Router(self.id, self.core_address, self.sids.down, self.sids.up, self.pool, seen)
-
-
-def load(path: Path) -> RouterConfig:
-    """Return the configuration in the file at ``path``.
-
-    Raises:
-        ConfigError: the file cannot be read or is wrong.
-    """
-    return config.load(path, RouterConfig)
 
 
 def _check_types(key: str, slugs: Iterable[str]) -> None:

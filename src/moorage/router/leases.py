@@ -262,9 +262,12 @@ class Lessor:
             if binding.iaid == iaid and claim(binding, proof) in (Claim.STALE, Claim.REPEATED):
                 # An old Solicit must not bring back what its sender has released since.
                 return RefusalReason.SIGNATURE_OR_TIME
-        held = {binding.prefix: binding.held for binding in self._at.bindings}
-        held |= {change.prefix: change.binding.held for change in self.changes}
-        return RefusalReason.QUOTA if sum(held.values()) >= self._config.quota else None
+        bindings = {binding.prefix: binding for binding in self._at.bindings}
+        bindings |= {change.prefix: change.binding for change in self.changes}
+        # What others asked for in a keyed client's name does not count against it.
+        key = proof.key if proof else None
+        holds = sum(binding.held and binding.key == key for binding in bindings.values())
+        return RefusalReason.QUOTA if holds >= self._config.quota else None
 
     def _draw(self, wish: IPv6Network | None) -> IPv6Network | None:
         mine = {change.prefix for change in self.changes}

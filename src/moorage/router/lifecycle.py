@@ -13,7 +13,6 @@ from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import Change, Delete, Update
 
-
 _REMEMBERED = 4096
 """Hosts at most that have left and may turn up again as they were."""
 
