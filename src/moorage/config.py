@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from ipaddress import IPv6Address, IPv6Network
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import inspect
 
 from moorage.service import ServiceType
 
@@ -57,7 +59,8 @@ def parse(text: str, kind: type[T], name: str) -> T:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `")
         key = where.rstrip("`").removeprefix("$").removeprefix(".")
-        raise ConfigError(f"{name}: {key or 'top level'}: {what}") from None
+        allowed = _allowed(inspect.type_info(kind), key)
+        raise ConfigError(f"{name}: {key or 'top level'}: {what}{allowed}") from None
 
 
 def load(path: Path, kind: type[T]) -> T:
@@ -73,3 +76,35 @@ def load(path: Path, kind: type[T]) -> T:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
     return parse(text, kind, str(path))
+
+
+def _allowed(kind: inspect.Type, key: str) -> str:
+    """Return what may stand at ``key`` of a ``kind``, where it is one of a few words."""
+    for step in re.findall(r"\[[^]]*\]|[^.\[\]]+", key):
+        match _without_none(kind):
+            case inspect.StructType(fields=fields):
+                found = [field.type for field in fields if field.encode_name == step]
+            case inspect.ListType(item_type=item) | inspect.DictType(value_type=item):
+                found = [item]
+            case _:
+                found = []
+        if not found:
+            return ""
+        [kind] = found
+    match _without_none(kind):
+        case inspect.StructType(fields=fields):
+            words = [field.encode_name for field in fields]
+        case inspect.EnumType(cls=enum):
+            words = [str(member.value) for member in enum]
+        case _:
+            return ""
+    return f"; allowed: {', '.join(words)}"
+
+
+def _without_none(kind: inspect.Type) -> inspect.Type:
+    """Return the type that an optional one is about, beneath its constraints."""
+    if isinstance(kind, inspect.Metadata):
+        return _without_none(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return next(t for t in kind.types if not isinstance(t, inspect.NoneType))
+    return kind
