@@ -111,8 +111,9 @@ class Attachments:
         return None if interface is None else self._attached.get(interface)
 
     def name(self, interface: int) -> str:
-        """Return the name of an interface of ours."""
-        return self._interfaces[interface].name
+        """Return the name of an interface of ours, empty if it is gone."""
+        known = self._interfaces.get(interface)
+        return known.name if known is not None else ""
 
     def index(self, name: str) -> int | None:
         """Return the index of the interface called ``name``, if it is there."""

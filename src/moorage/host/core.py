@@ -129,8 +129,13 @@ class HostCore:
         return self._found(self._attachments.link_changed(link, now), now)
 
     def link_removed(self, interface: int, now: float) -> list[Action]:
-        """Take in that an interface no longer exists."""
-        return self._found(self._attachments.link_removed(interface), now)
+        """Take in that an interface no longer exists, and the routes over it with it."""
+        found = self._attachments.link_removed(interface)
+        for lease in self._leases.through(interface):
+            lease.path = None
+            lease.detached_since = lease.detached_since or now
+            self._out.append(Reconcile())
+        return self._found(found, now)
 
     def address_changed(self, address: Address, now: float) -> list[Action]:
         """Take in an address of the kernel's."""
