@@ -1,0 +1,109 @@
+"""Deciding and committing while others change the same bindings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from ipaddress import IPv6Network
+
+from moorage.service import ServiceType
+from moorage.store.memory import MemoryStore
+from moorage.store.model import Binding
+from moorage.store.protocol import Change, Conflict, StoreError
+from moorage.wire.dhcp6 import MessageType, RapidCommit
+from tests.domain import ANY, Client, Domain, Site, ia, lease, router_config, two_routers
+
+FIXED = ServiceType.FIXED
+
+
+class Eager(MemoryStore):
+    """A store in which somebody else commits between a router's reading and its commit."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    async def commit(self, changes: Sequence[Change]) -> int:
+        if self.times:
+            self.times -= 1
+            raise Conflict(changes[0].prefix)
+        return await super().commit(changes)
+
+
+def site_with(store: MemoryStore) -> tuple[Site, Client]:
+    domain = Domain(router_config())
+    return Site(router_config(), store, domain.clock), Client(domain.clock)
+
+
+async def test_after_a_conflict_everything_is_decided_anew() -> None:
+    site, client = site_with(Eager(4))
+    assert lease(await client.solicit(site, FIXED)).prefix.subnet_of(site.config.pool)
+    assert len(site.committed) == 1
+
+
+async def test_a_message_that_always_conflicts_is_dropped() -> None:
+    site, client = site_with(Eager(99))
+    message = client.message(MessageType.SOLICIT, [ia(1, ANY)], options=[RapidCommit()])
+    assert await client.try_ask(site, message) is None
+    assert site.committed == []
+    assert site.complaints.counts["DHCPv6 message"] == 1
+
+
+async def test_a_prefix_that_somebody_took_is_not_drawn_again() -> None:
+    taken: set[IPv6Network] = set()
+
+    class Rival(MemoryStore):
+        """Says that each prefix is taken, but the last one."""
+
+        async def commit(self, changes: Sequence[Change]) -> int:
+            if len(taken) < 3:
+                assert changes[0].prefix not in taken
+                taken.add(changes[0].prefix)
+                raise Conflict(changes[0].prefix)
+            return await super().commit(changes)
+
+    domain = Domain(router_config())
+    config = router_config(pool=IPv6Network("2001:db8:a100::/62"))
+    site = Site(config, Rival(), domain.clock)
+    given = await Client(domain.clock).acquire(site, FIXED)
+    assert given not in taken
+
+
+async def test_one_solicit_at_two_routers_at_once_gives_one_prefix() -> None:
+    domain = two_routers()
+    client = Client(domain.clock)
+    solicit = client.sign(
+        client.message(MessageType.SOLICIT, [ia(1, ANY)], {1: FIXED}, options=[RapidCommit()])
+    )
+    replies = await asyncio.gather(*(site.ask(solicit, client.source) for site in domain.sites))
+    binding = await domain.binding()
+    assert [reply and lease(reply).prefix for reply in replies] == [binding.prefix] * 2
+
+
+async def test_of_two_rebinds_at_once_exactly_one_moves_the_prefix() -> None:
+    domain = two_routers()
+    client = Client(domain.clock)
+    prefix = await client.acquire(domain.sites[0], FIXED)
+    rebind = client.sign(client.rebind(prefix, FIXED))
+    await asyncio.gather(*(site.ask(rebind, client.source) for site in domain.sites))
+    binding = await domain.binding()
+    assert binding.seq == 2
+    assert binding.serving in {"ar1", "ar2"}
+
+
+async def test_the_kernel_follows_before_the_answer_leaves() -> None:
+    domain = two_routers()
+    site, client = domain.sites[0], Client(domain.clock)
+    reply = await client.solicit(site, FIXED)
+    assert [change.prefix for change in site.committed] == [lease(reply).prefix]
+
+
+async def test_a_store_that_does_not_answer_is_no_answer() -> None:
+    class Broken(MemoryStore):
+        async def of_client(self, client: bytes) -> list[Binding]:
+            raise StoreError("broken: no answer")
+
+    site, client = site_with(Broken())
+    message = client.message(MessageType.SOLICIT, [ia(1, ANY)], options=[RapidCommit()])
+    assert await client.try_ask(site, message) is None
+    assert site.complaints.counts["DHCPv6 message"] == 1

@@ -1,0 +1,149 @@
+"""The kernel follows what is known, a binding at a time or as a whole."""
+
+from __future__ import annotations
+
+import random
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from moorage.kernel.fake import FakeKernel
+from moorage.kernel.fake_filter import FakeSidFilter
+from moorage.kernel.links import Link
+from moorage.kernel.routes import Add, Remove, Route
+from moorage.numbers import ROUTE_PROTOCOL
+from moorage.router.forwarding import Forwarding
+from moorage.router.mirror import Mirror
+from moorage.router.paths import MAIN_TABLE, Paths, desired
+from moorage.service import ServiceType
+from moorage.store.model import Binding, BindingState
+from moorage.store.protocol import BindingChanged, BindingGone
+from tests.domain import SOURCE, START, router_config
+
+CONFIG = router_config()
+INTERFACES = {"core0": 1, "acc0": 2, "acc1": 3}
+MAC = b"\x02\0\0\0\0\x01"
+
+
+class World:
+    """A router's forwarding on a kernel in memory."""
+
+    def __init__(self) -> None:
+        self.kernel = FakeKernel(
+            Link(index, name, MAC, 1500, up=True, carrier=True, loopback=False)
+            for name, index in INTERFACES.items()
+        )
+        self.table = self.kernel.route_table()
+        self.filter = FakeSidFilter()
+        self.mirror = Mirror(hold=10.0)
+        self.mirror.routers = {f"ar{n}": router_config(n).router(START) for n in (1, 2)}
+        self.macs = {("acc0", SOURCE): MAC}
+        self.complaints: list[str] = []
+        self.forwarding = Forwarding(
+            CONFIG, self.mirror, self.table, self.filter, self.macs, self.complaints.append
+        )
+        self.forwarding.resync(INTERFACES)
+
+    def check(self) -> None:
+        """The kernel has exactly what should be there."""
+        paths = Paths(CONFIG, INTERFACES, self.mirror.routers)
+        wanted = desired(paths, self.mirror.known(), self.macs)
+        assert self.table.routes(ROUTE_PROTOCOL) == wanted.routes
+        assert self.table.rules(ROUTE_PROTOCOL) == wanted.rules
+        assert self.filter.state == wanted.filter
+        assert self.complaints == []
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def binding(number: int, place: tuple[str, str] | None, seq: int) -> Binding:
+    serving, link = place or (None, None)
+    return Binding(
+        prefix=IPv6Network(f"2001:db8:a1{number:02x}::/64"),
+        client=b"client",
+        iaid=number,
+        type=ServiceType.FIXED,
+        anchor="ar1" if number % 2 else "ar2",
+        serving=serving,
+        link=link,
+        next_hop=SOURCE if place else None,
+        seq=seq,
+        key=None,
+        last_time=0,
+        state=BindingState.ACTIVE if place else BindingState.DETACHED,
+        preferred_until=START,
+        valid_until=START,
+    )
+
+
+def test_changes_one_by_one_lead_where_a_resync_leads(world: World) -> None:
+    source = random.Random(3)
+    places = [None, ("ar1", "acc0"), ("ar1", "acc1"), ("ar2", "acc0")]
+    now = START
+    for revision in range(300):
+        now += source.choice([0.0, 0.5, 5.0])
+        world.forwarding.update(world.mirror.forget(now))
+        number = source.randrange(6)
+        changed = binding(number, source.choice(places), revision + 1)
+        if source.random() < 0.1:
+            world.mirror.learn(BindingGone(revision, changed.prefix), now)
+        else:
+            world.mirror.learn(BindingChanged(revision, changed), now)
+        world.forwarding.update([changed.prefix])
+        world.check()
+
+
+def test_what_somebody_took_away_is_put_back(world: World) -> None:
+    world.mirror.learn(BindingChanged(1, binding(1, ("ar1", "acc0"), 1)), START)
+    world.forwarding.update([binding(1, None, 1).prefix])
+    world.table.apply([Remove(route) for route in world.table.routes(ROUTE_PROTOCOL)])
+    for rule in world.table.rules(ROUTE_PROTOCOL):
+        world.table.remove_rule(rule)
+    world.filter.remove()
+    world.forwarding.resync(INTERFACES)
+    world.check()
+
+
+def test_a_second_life_takes_up_the_first_ones_routes(world: World) -> None:
+    world.mirror.learn(BindingChanged(1, binding(1, ("ar1", "acc0"), 1)), START)
+    world.forwarding.update([binding(1, None, 1).prefix])
+    again = Forwarding(
+        CONFIG, world.mirror, world.table, world.filter, world.macs, world.complaints.append
+    )
+    again.resync(INTERFACES)
+    world.check()
+
+
+def test_routes_of_others_are_left_alone(world: World) -> None:
+    others = world.kernel.route_table(protocol=4)
+    route = Route(IPv6Network("2001:db8:77::/48"), MAIN_TABLE, interface=1)
+    others.apply([Add(route)])
+    world.forwarding.resync(INTERFACES)
+    assert others.routes(4) == {route}
+
+
+def test_a_host_with_a_new_address_is_attached_by_it(world: World) -> None:
+    mine = binding(1, ("ar1", "acc0"), 1)
+    world.mirror.learn(BindingChanged(1, mine), START)
+    world.forwarding.update([mine.prefix])
+    world.macs["acc0", SOURCE] = b"\x02\0\0\0\0\x09"
+    found = world.forwarding.of_host("acc0", SOURCE)
+    assert [known.binding for known in found] == [mine]
+    world.forwarding.update([known.binding.prefix for known in found])
+    world.check()
+    assert world.forwarding.of_host("acc0", IPv6Address("fe80::9")) == []
+    moved = binding(1, ("ar2", "acc0"), 2)
+    world.mirror.learn(BindingChanged(2, moved), START)
+    assert [known.binding for known in world.forwarding.of_host("acc0", SOURCE)] == [moved]
+
+
+def test_what_the_kernel_refuses_is_reported(world: World) -> None:
+    world.kernel.remove_link(2)
+    mine = binding(1, ("ar1", "acc0"), 1)
+    world.mirror.learn(BindingChanged(1, mine), START)
+    world.forwarding.update([mine.prefix])
+    assert world.complaints
+    assert all("the kernel refused" in complaint for complaint in world.complaints)

@@ -1,0 +1,127 @@
+"""What a router knows of the store, told twice, early, or anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv6Network
+
+from moorage.router.mirror import LINGER, Mirror
+from moorage.service import ServiceType
+from moorage.store.model import Binding, BindingState
+from moorage.store.protocol import BindingChanged, BindingGone, RouterChanged, Snapshot
+from tests.domain import SOURCE, START, router_config
+
+PREFIX = IPv6Network("2001:db8:a100::/64")
+HERE = Binding(
+    prefix=PREFIX,
+    client=b"client",
+    iaid=1,
+    type=ServiceType.FIXED,
+    anchor="ar1",
+    serving="ar1",
+    link="acc0",
+    next_hop=SOURCE,
+    seq=1,
+    key=None,
+    last_time=0,
+    state=BindingState.ACTIVE,
+    preferred_until=START + 10,
+    valid_until=START + 20,
+)
+THERE = replace(HERE, serving="ar2", seq=2)
+NOWHERE = replace(HERE, serving=None, link=None, next_hop=None, seq=2, state=BindingState.DETACHED)
+HOLD = 10.0
+
+
+def test_only_what_is_newer_counts() -> None:
+    mirror = Mirror(HOLD)
+    assert mirror.learn(BindingChanged(5, HERE), START)
+    assert not mirror.learn(BindingChanged(5, HERE), START)
+    assert not mirror.learn(BindingChanged(4, THERE), START)
+    assert not mirror.learn(BindingGone(5, PREFIX), START)
+    assert PREFIX in mirror
+    assert mirror.learn(BindingGone(6, PREFIX), START)
+    assert not mirror.learn(BindingGone(6, PREFIX), START)
+    assert PREFIX not in mirror
+
+
+def test_a_prefix_given_to_somebody_else_begins_anew() -> None:
+    mirror = Mirror(HOLD)
+    mirror.learn(BindingChanged(5, replace(HERE, seq=9)), START)
+    other = replace(THERE, client=b"other", seq=1)
+    # Our own commit is known before the watch has told the end of the old binding.
+    assert mirror.learn(BindingChanged(7, other), START)
+    assert not mirror.learn(BindingGone(6, PREFIX), START)
+    known = mirror.get(PREFIX)
+    assert known is not None
+    assert known.binding == other
+    assert known.former is None
+
+
+def test_the_former_place_is_remembered_for_a_while() -> None:
+    mirror = Mirror(HOLD)
+    mirror.learn(BindingChanged(1, HERE), START)
+    assert mirror.next_timer() is None
+    mirror.learn(BindingChanged(2, THERE), START)
+    renewed = replace(THERE, seq=3)
+    mirror.learn(BindingChanged(3, renewed), START + 1)
+    known = mirror.get(PREFIX)
+    assert known is not None
+    assert known.former == HERE
+    assert mirror.next_timer() == START + LINGER
+    assert mirror.forget(START + LINGER - 0.1) == []
+    assert mirror.forget(START + LINGER) == [PREFIX]
+    known = mirror.get(PREFIX)
+    assert known is not None
+    assert (known.binding, known.former) == (renewed, None)
+    assert mirror.next_timer() is None
+
+
+def test_packets_are_dropped_quietly_just_after_a_departure() -> None:
+    mirror = Mirror(HOLD)
+    mirror.learn(BindingChanged(1, HERE), START)
+    mirror.learn(BindingChanged(2, NOWHERE), START)
+    known = mirror.get(PREFIX)
+    assert known is not None
+    assert known.quiet
+    assert mirror.forget(START + HOLD) == [PREFIX]
+    known = mirror.get(PREFIX)
+    assert known is not None
+    assert not known.quiet
+
+
+def test_the_end_of_a_binding_ends_what_is_remembered() -> None:
+    mirror = Mirror(HOLD)
+    mirror.learn(BindingChanged(1, HERE), START)
+    mirror.learn(BindingChanged(2, THERE), START)
+    released = replace(NOWHERE, seq=3, state=BindingState.RELEASED)
+    mirror.learn(BindingChanged(3, released), START)
+    assert mirror.next_timer() is None
+    mirror.learn(BindingChanged(4, HERE), START)
+    mirror.learn(BindingChanged(5, THERE), START)
+    mirror.learn(BindingGone(6, PREFIX), START)
+    assert mirror.next_timer() is None
+
+
+def test_a_snapshot_replaces_everything_but_the_memory() -> None:
+    mirror = Mirror(HOLD)
+    gone = IPv6Network("2001:db8:a100:1::/64")
+    mirror.learn(BindingChanged(1, HERE), START)
+    mirror.learn(BindingChanged(1, replace(HERE, prefix=gone, iaid=2)), START)
+    mirror.learn(BindingChanged(2, replace(THERE, prefix=gone, iaid=2)), START)
+    router = router_config().router(START)
+    mirror.reset(Snapshot(9, (THERE,), (router,)), START)
+    assert [known.binding for known in mirror.known()] == [THERE]
+    assert mirror.known()[0].former == HERE
+    assert mirror.routers == {"ar1": router}
+    assert mirror.next_timer() == START + LINGER
+    assert not mirror.learn(BindingChanged(9, HERE), START)
+
+
+def test_a_sign_of_life_is_no_news() -> None:
+    mirror = Mirror(HOLD)
+    router = router_config().router(START)
+    assert mirror.learn(RouterChanged(1, router), START)
+    assert not mirror.learn(RouterChanged(2, replace(router, seen=START + 30)), START)
+    assert mirror.routers["ar1"].seen == START + 30
+    assert mirror.learn(RouterChanged(3, replace(router, down_sid=router.up_sid)), START)

@@ -1,0 +1,320 @@
+"""The desired routes of several routers, put together into a network that forwards packets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address, IPv6Network
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moorage.kernel.nftables import Attachment
+from moorage.kernel.routes import Route, RouteKind, Seg6Encap, Seg6EndDT6
+from moorage.numbers import ROUTER_DOWN_TABLE, ROUTER_LINK_TABLE_BASE
+from moorage.router.mirror import LINGER, Mirror
+from moorage.router.paths import MAIN_TABLE, Desired, Paths, desired
+from moorage.service import ServiceType
+from moorage.store.model import Binding, BindingState
+from moorage.store.protocol import BindingChanged
+from tests.domain import START, router_config
+
+ROUTERS = [router_config(number) for number in (1, 2, 3)]
+KNOWN_ROUTERS = {config.id: config.router(START) for config in ROUTERS}
+INTERFACES = {"core0": 1, "acc0": 2, "acc1": 3}
+LINKS = ("acc0", "acc1")
+PREFIX = IPv6Network("2001:db8:a100:42::/64")
+TARGET = PREFIX[7]
+OUTSIDE = IPv6Address("2001:db8:c0::2")
+HOST = IPv6Address("fe80::1")
+MAC = b"\x02\0\0\0\0\x01"
+MACS = {(link, HOST): MAC for link in LINKS}
+FIRST = Binding(
+    prefix=PREFIX,
+    client=b"client",
+    iaid=1,
+    type=ServiceType.FIXED,
+    anchor="ar1",
+    serving="ar1",
+    link="acc0",
+    next_hop=HOST,
+    seq=1,
+    key=None,
+    last_time=0,
+    state=BindingState.ACTIVE,
+    preferred_until=START + 1e6,
+    valid_until=START + 1e6,
+)
+
+Place = tuple[str, str] | None
+places = st.none() | st.tuples(st.sampled_from(sorted(KNOWN_ROUTERS)), st.sampled_from(LINKS))
+
+
+def put(binding: Binding, place: Place) -> Binding:
+    """Return the binding after its host went to a router's link, or nowhere."""
+    serving, link = place or (None, None)
+    return replace(
+        binding,
+        serving=serving,
+        link=link,
+        next_hop=HOST if place else None,
+        state=BindingState.ACTIVE if place else BindingState.DETACHED,
+        seq=binding.seq + 1,
+    )
+
+
+def history(moves: Sequence[Place]) -> list[Binding]:
+    """Return the versions of the binding."""
+    versions = [FIRST]
+    for place in moves:
+        versions.append(put(versions[-1], place))
+    return versions
+
+
+def mirror_of(versions: Sequence[Binding], now: float) -> Mirror:
+    """Return what a router knows that has heard of these versions, each at once."""
+    mirror = Mirror(hold=10.0)
+    mirror.routers = dict(KNOWN_ROUTERS)
+    for revision, binding in enumerate(versions):
+        mirror.learn(BindingChanged(revision, binding), START)
+    mirror.forget(now)
+    return mirror
+
+
+def wanted(number: int, versions: Sequence[Binding], now: float = START) -> Desired:
+    """Return what the router ``ar<number>`` wants in its kernel."""
+    mirror = mirror_of(versions, now)
+    paths = Paths(ROUTERS[number - 1], INTERFACES, mirror.routers)
+    return desired(paths, mirror.known(), MACS)
+
+
+@dataclass(frozen=True)
+class Delivered:
+    router: str
+    link: str
+    next_hop: IPv6Address | None
+
+
+@dataclass(frozen=True)
+class Left:
+    """The packet went from this router into the rest of the world."""
+
+    router: str
+
+
+@dataclass(frozen=True)
+class Dropped:
+    router: str
+    kind: RouteKind
+
+
+class Network:
+    """Routers that forward as their routes say; the core brings everything to its owner."""
+
+    def __init__(self, wants: dict[str, Desired]) -> None:
+        self.wants = wants
+        self.tunnels = 0
+
+    def from_core(
+        self, router: str, destination: IPv6Address, source: IPv6Address, table: int = MAIN_TABLE
+    ) -> Delivered | Left | Dropped:
+        """Follow a packet that a router looks up in a table."""
+        route = self._best(router, table, destination, source)
+        if route is None:
+            if table == MAIN_TABLE:
+                return self._by_core(router, destination, source)
+            # The rule found nothing; the next one is that of the main table.
+            return self.from_core(router, destination, source)
+        if route.kind is not RouteKind.UNICAST:
+            return Dropped(router, route.kind)
+        if isinstance(route.encap, Seg6Encap):
+            return self._tunnel(router, route.encap.segment, destination, source)
+        assert route.encap is None
+        [link] = [name for name, index in INTERFACES.items() if index == route.interface]
+        return Delivered(router, link, route.gateway)
+
+    def from_host(
+        self, router: str, link: str, destination: IPv6Address
+    ) -> Delivered | Left | Dropped:
+        """Follow a packet that a host with our prefix sends on a link."""
+        [table] = [rule.table for rule in self.wants[router].rules if rule.iif == link]
+        return self.from_core(router, destination, TARGET, table)
+
+    def _tunnel(
+        self, router: str, sid: IPv6Address, destination: IPv6Address, source: IPv6Address
+    ) -> Delivered | Left | Dropped:
+        self.tunnels += 1
+        assert self.tunnels < 5, "the packet loops"
+        [end] = [config for config in ROUTERS if sid in (config.sids.down, config.sids.up)]
+        local = self._best(end.id, MAIN_TABLE, sid, source)
+        assert local is not None
+        assert isinstance(local.encap, Seg6EndDT6)
+        if sid == end.sids.up and source in PREFIX:
+            pair = (KNOWN_ROUTERS[router].address, PREFIX)
+            if pair not in self.wants[end.id].filter.served:
+                return Dropped(end.id, RouteKind.BLACKHOLE)
+        return self.from_core(end.id, destination, source, local.encap.table)
+
+    def _by_core(
+        self, router: str, destination: IPv6Address, source: IPv6Address
+    ) -> Delivered | Left | Dropped:
+        for config in ROUTERS:
+            if destination in config.pool and config.id != router:
+                return self.from_core(config.id, destination, source)
+        return Left(router)
+
+    def _best(
+        self, router: str, table: int, destination: IPv6Address, source: IPv6Address
+    ) -> Route | None:
+        fits = [
+            route
+            for route in self.wants[router].routes
+            if route.table == table
+            and destination in route.destination
+            and (route.source is None or source in route.source)
+        ]
+
+        def rank(route: Route) -> tuple[int, int]:
+            return (
+                route.destination.prefixlen,
+                route.source.prefixlen if route.source is not None else 0,
+            )
+
+        best = [route for route in fits if rank(route) == max(map(rank, fits))]
+        assert len(best) <= 1, "two decisions for one packet"
+        return best[0] if best else None
+
+
+def everywhere(versions: Sequence[Binding], now: float = START) -> Network:
+    """Return the network whose routers all know the newest version."""
+    return Network({config.id: wanted(i, versions, now) for i, config in enumerate(ROUTERS, 1)})
+
+
+@given(st.lists(places, max_size=6), st.sampled_from([START, START + LINGER, START + 11]))
+def test_packets_reach_the_host_wherever_it_is(moves: list[Place], now: float) -> None:
+    versions = history(moves)
+    end = versions[-1]
+    network = everywhere(versions, now)
+    for entry in KNOWN_ROUTERS:
+        found = network.from_core(entry, TARGET, OUTSIDE)
+        network.tunnels = 0
+        if end.serving is not None:
+            assert found == Delivered(end.serving, str(end.link), HOST)
+        else:
+            assert isinstance(found, Dropped)
+            assert found.router == "ar1"
+
+
+@given(st.lists(places, max_size=6), st.sampled_from([START, START + LINGER]))
+def test_packets_of_the_host_leave_from_the_anchor(moves: list[Place], now: float) -> None:
+    versions = history(moves)
+    end = versions[-1]
+    if end.serving is not None and end.link is not None:
+        assert everywhere(versions, now).from_host(end.serving, end.link, OUTSIDE) == Left("ar1")
+
+
+@given(
+    st.lists(places, min_size=1, max_size=6),
+    st.tuples(*[st.integers(1, 7)] * 3),
+    st.sampled_from([START, START + LINGER, START + 11]),
+)
+def test_no_mixture_of_old_and_new_knowledge_makes_a_loop(
+    moves: list[Place], known: tuple[int, int, int], now: float
+) -> None:
+    versions = history(moves)
+    network = Network(
+        {
+            config.id: wanted(number, versions[: known[number - 1]], now)
+            for number, config in enumerate(ROUTERS, 1)
+        }
+    )
+    for entry in KNOWN_ROUTERS:
+        network.tunnels = 0
+        network.from_core(entry, TARGET, OUTSIDE)
+        for link in LINKS:
+            network.tunnels = 0
+            network.from_host(entry, link, OUTSIDE)
+            network.tunnels = 0
+            network.from_host(entry, link, TARGET)
+
+
+@given(st.lists(places.filter(bool), min_size=1, max_size=6))
+def test_what_was_under_way_when_the_host_moved_arrives(moves: list[Place]) -> None:
+    versions = history(moves)
+    old, new = versions[-2:]
+    assert old.serving
+    assert old.link
+    network = everywhere(versions)
+    # Sent by the host on its old link, and by the anchor towards its old router.
+    assert network.from_host(old.serving, old.link, OUTSIDE) == Left("ar1")
+    if old.serving != "ar1":
+        network.tunnels = 0
+        found = network.from_core(old.serving, TARGET, OUTSIDE, ROUTER_DOWN_TABLE)
+        late = old if new.serving != old.serving else new
+        assert found == Delivered(str(late.serving), str(late.link), HOST)
+
+
+@given(st.lists(places, max_size=6))
+def test_nothing_is_left_of_a_binding_that_is_released(moves: list[Place]) -> None:
+    versions = history(moves)
+    released = replace(put(versions[-1], None), state=BindingState.RELEASED)
+    for number in (1, 2, 3):
+        assert wanted(number, [*versions, released]) == wanted(number, [])
+
+
+def test_packets_for_a_host_that_left_are_dropped_quietly_and_then_refused() -> None:
+    versions = history([("ar2", "acc0"), None])
+    assert everywhere(versions).from_core("ar1", TARGET, OUTSIDE) == Dropped(
+        "ar1", RouteKind.BLACKHOLE
+    )
+    assert everywhere(versions, START + 10).from_core("ar1", TARGET, OUTSIDE) == Dropped(
+        "ar1", RouteKind.UNREACHABLE
+    )
+
+
+def test_prefixes_that_nobody_has_are_unreachable() -> None:
+    other = IPv6Address("2001:db8:a100:43::1")
+    assert everywhere([FIRST]).from_core("ar1", other, OUTSIDE) == Dropped(
+        "ar1", RouteKind.UNREACHABLE
+    )
+
+
+def test_packets_of_an_unknown_anchor_do_not_leave_as_they_are() -> None:
+    foreign = replace(put(FIRST, ("ar2", "acc0")), anchor="ar9")
+    assert everywhere([foreign]).from_host("ar2", "acc0", OUTSIDE) == Dropped(
+        "ar2", RouteKind.UNREACHABLE
+    )
+
+
+def test_the_rules_are_one_for_each_access_link() -> None:
+    rules = {(rule.iif, rule.table) for rule in wanted(1, []).rules}
+    assert rules == {("acc0", ROUTER_LINK_TABLE_BASE), ("acc1", ROUTER_LINK_TABLE_BASE + 1)}
+
+
+def test_the_filter_knows_who_serves_and_who_is_attached() -> None:
+    versions = history([("ar2", "acc1")])
+    at_anchor, at_serving = wanted(1, versions, START + LINGER), wanted(2, versions)
+    assert at_anchor.filter.served == {(IPv6Address("2001:db8:c:2::2"), PREFIX)}
+    assert at_anchor.filter.attached == frozenset()
+    assert at_serving.filter.attached == {Attachment("acc1", MAC, PREFIX)}
+    assert at_serving.filter.routers == {
+        IPv6Address("2001:db8:c:1::2"),
+        IPv6Address("2001:db8:c:3::2"),
+    }
+    assert at_serving.filter.pools == {config.pool for config in ROUTERS}
+    assert at_serving.filter.up_sid == ROUTERS[1].sids.up
+
+
+def test_a_host_whose_address_is_not_known_yet_is_not_attached() -> None:
+    mirror = mirror_of([FIRST], START)
+    paths = Paths(ROUTERS[0], INTERFACES, mirror.routers)
+    assert desired(paths, mirror.known(), {}).filter.attached == frozenset()
+
+
+def test_interfaces_that_are_not_there_have_no_routes() -> None:
+    versions = history([("ar2", "acc1")])
+    mirror = mirror_of(versions, START)
+    for config in ROUTERS:
+        paths = Paths(config, {}, mirror.routers)
+        routes = desired(paths, mirror.known(), MACS).routes
+        assert all(route.kind is not RouteKind.UNICAST for route in routes)
