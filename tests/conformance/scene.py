@@ -1,0 +1,267 @@
+"""A lab whose daemons run, as the tests of this folder see it: from outside.
+
+They look at sockets, packets, the kernel's tables and the binding store.
+"""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+import msgspec
+import pytest
+
+import moorage
+from moorage.kernel.addresses import Address, NetlinkAddressTable
+from moorage.lab import topology
+from moorage.lab.lab import Lab
+from moorage.lab.pcap import capture_socket
+from moorage.lab.topology import Topology
+from moorage.lab.traffic import tcp_pair
+from moorage.numbers import ROUTE_PROTOCOL
+from moorage.service import ServiceType
+from moorage.store.model import Binding
+from moorage.store.schema import binding_of
+from moorage.wire.dhcp6 import CLIENT_PORT, SERVER_PORT, Message, MessageType, decode_message
+
+T = TypeVar("T")
+
+PATIENCE: Final = 20.0
+"""Seconds that anything may take which no event tells of, and a socket until it is readable."""
+
+_STORE: Final = "bindings.db"
+_POLL: Final = 0.01
+
+
+def eventually(condition: Callable[[], T]) -> T:
+    """What ``condition`` returns as soon as that is true."""
+    deadline = time.monotonic() + PATIENCE
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"not true after {PATIENCE:g} s"
+        time.sleep(_POLL)
+    return result
+
+
+class Connection:
+    """A TCP connection between the host and the correspondent."""
+
+    def __init__(self, near: socket.socket, far: socket.socket) -> None:
+        self.near = near
+        self.far = far
+        for end in (near, far):
+            end.settimeout(PATIENCE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.near.close()
+        self.far.close()
+
+    @property
+    def source(self) -> IPv6Address:
+        """The host's address, as the correspondent sees it."""
+        return IPv6Address(self.far.getpeername()[0])
+
+    def works(self) -> bool:
+        """Whether bytes pass, up and down, and nothing else does."""
+        for sender, receiver in ((self.near, self.far), (self.far, self.near)):
+            sender.sendall(b"ahoy")
+            if receiver.recv(100) != b"ahoy":
+                return False
+        return True
+
+
+class Tap:
+    """The DHCPv6 messages that the host's interface sends and receives from now on."""
+
+    def __init__(self, frames: socket.socket) -> None:
+        self._frames = frames
+
+    def messages(self, kind: MessageType | None = None) -> list[Message]:
+        """All that have passed since the last call, or those of one type."""
+        found = []
+        while True:
+            try:
+                frame = self._frames.recv(1 << 16)
+            except BlockingIOError:
+                return [one for one in found if kind in (None, one.type)]
+            message = _dhcp_message(frame)
+            if message is not None:
+                found.append(message)
+
+
+def _dhcp_message(frame: bytes) -> Message | None:
+    ethernet, ipv6, udp = 14, 40, 8
+    ports = {CLIENT_PORT.to_bytes(2, "big"), SERVER_PORT.to_bytes(2, "big")}
+    header = frame[ethernet + ipv6 :]
+    if frame[12:14] != b"\x86\xdd" or frame[ethernet + 6] != socket.IPPROTO_UDP:
+        return None
+    if {header[:2], header[2:4]} != ports:
+        return None
+    message = decode_message(header[udp:])
+    assert isinstance(message, Message)
+    return message
+
+
+class Scene:
+    """Two access routers, a correspondent and a host, whose applications are in this process."""
+
+    def __init__(self, lab: Lab, store: Path) -> None:
+        self.lab = lab
+        self.host = lab.node("mn")
+        self.peer = lab.node("cn")
+        self.topology = lab.topology()
+        self.destination = self.topology.correspondents["cn"].core.address
+        self._store = store
+
+    # ---- applications --------------------------------------------------------------------------
+
+    def socket(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+        """A socket of an application on the host."""
+        return self.host.socket(socket.AF_INET6, kind)
+
+    def setsc(
+        self, service: ServiceType, *, on_net: bool = False, timeout: float = PATIENCE
+    ) -> IPv6Address:
+        """The answer to ``setsc()`` for a socket that is closed at once."""
+        with self.socket() as sock:
+            return moorage.setsc(sock, service, on_net=on_net, timeout=timeout)
+
+    def connect(self, service: ServiceType, *, on_net: bool = False) -> Connection:
+        """A connection from an address of this type, made as the draft's section 4.1 does."""
+
+        def prepare(near: socket.socket) -> None:
+            address = moorage.setsc(near, service, on_net=on_net, timeout=PATIENCE)
+            near.bind((str(address), 0))
+
+        return Connection(*tcp_pair(self.host, self.peer, self.destination, prepare))
+
+    def connect_plainly(
+        self, prepare: Callable[[socket.socket], object] = lambda _: None
+    ) -> Connection:
+        """A connection whose source address is the kernel's choice."""
+        return Connection(*tcp_pair(self.host, self.peer, self.destination, prepare))
+
+    # ---- what the kernel and the store say -----------------------------------------------------
+
+    def addresses(self) -> dict[IPv6Address, Address]:
+        """The host's usable global addresses."""
+        return {
+            found.address: found
+            for found in self.host.call(_addresses)
+            if found.usable and not (found.address.is_link_local or found.address.is_loopback)
+        }
+
+    def typed(self) -> set[IPv6Address]:
+        """The addresses that the host daemon made of delegated prefixes."""
+        return {
+            address
+            for address, found in self.addresses().items()
+            if found.protocol == ROUTE_PROTOCOL
+        }
+
+    def ordinary(self) -> set[IPv6Address]:
+        """The addresses that the host's kernel made of what routers advertise."""
+        return {address for address, found in self.addresses().items() if found.autoconfigured}
+
+    def bindings(self) -> list[Binding]:
+        """The bindings that a client holds."""
+        return [binding for binding in self._all_bindings() if binding.held]
+
+    def of_type(self, service: ServiceType) -> list[Binding]:
+        """The bindings of one type that a client holds."""
+        return [binding for binding in self.bindings() if binding.type is service]
+
+    def binding(self, address: IPv6Address) -> Binding:
+        """The binding, held or released, of the prefix that an address is from."""
+        [found] = [binding for binding in self._all_bindings() if address in binding.prefix]
+        return found
+
+    def _all_bindings(self) -> list[Binding]:
+        with closing(sqlite3.connect(f"{self._store.as_uri()}?mode=ro", uri=True)) as store:
+            return [binding_of(row) for row in store.execute("SELECT * FROM binding")]
+
+    def tap(self) -> Tap:
+        """The DHCPv6 messages of the host."""
+        return Tap(self.host.call(capture_socket, "wl0"))
+
+    # ---- where the host is ---------------------------------------------------------------------
+
+    @property
+    def here(self) -> str:
+        """The router that the host is attached to."""
+        router = self.lab.status().nodes["mn"].attached["wl0"]
+        assert router is not None
+        return router
+
+    @property
+    def elsewhere(self) -> str:
+        """The other router."""
+        [other] = [name for name in self.topology.routers if name != self.here]
+        return other
+
+    def slaac_prefix(self, router: str) -> IPv6Network:
+        """The prefix that a router advertises for ordinary addresses."""
+        return self.topology.routers[router].access.prefix
+
+    def pool(self, router: str) -> IPv6Network:
+        """What a router delegates from."""
+        return self.topology.routers[router].pool
+
+    def move(self) -> str:
+        """Move the host to the other router, and return its name when it is served there."""
+        self.lab.move("mn", self.elsewhere)
+        eventually(self.settled)
+        return self.here
+
+    def settled(self) -> bool:
+        """Whether the present router serves the host: with its prefixes and an ordinary address."""
+        router = self.here
+        return (
+            all(binding.serving == router for binding in self.bindings())
+            and bool(self.ordinary())
+            and all(address in self.slaac_prefix(router) for address in self.ordinary())
+        )
+
+
+def _addresses() -> list[Address]:
+    with closing(NetlinkAddressTable()) as table:
+        return table.addresses()
+
+
+@contextmanager
+def open_scene(
+    folder: Path,
+    *,
+    routers: Mapping[str, Any] | None = None,
+    host: Mapping[str, Any] | None = None,
+    daemons: bool = True,
+) -> Iterator[Scene]:
+    """Make a lab whose daemons have other settings than usual, and its store in ``folder``."""
+    made = _with_settings(topology.load("two-routers"), routers or {}, host or {})
+    with Lab.start(made, state=folder) as lab, pytest.MonkeyPatch.context() as patch:
+        scene = Scene(lab, folder / _STORE)
+        patch.setenv("MOORAGE_SOCKET", str(scene.host.folder / "host.sock"))
+        if daemons:
+            lab.start_daemons()
+        yield scene
+
+
+def _with_settings(
+    plain: Topology, routers: Mapping[str, Any], host: Mapping[str, Any]
+) -> Topology:
+    def changed(node: T, settings: Mapping[str, Any]) -> T:
+        return msgspec.structs.replace(node, settings=dict(settings))
+
+    return msgspec.structs.replace(
+        plain,
+        routers={name: changed(node, routers) for name, node in plain.routers.items()},
+        hosts={name: changed(node, host) for name, node in plain.hosts.items()},
+    )
