@@ -51,7 +51,7 @@ _PING_TABLE: Final = "icmp6"
 
 
 class SocketState(IntEnum):
-    """A socket's state, with the kernel's numbers; an unconnected UDP or raw socket is CLOSE."""
+    """A socket's state, with the kernel's numbers; one that is bound and no more is CLOSE."""
 
     ESTABLISHED = 1
     SYN_SENT = 2
@@ -64,11 +64,13 @@ class SocketState(IntEnum):
     LAST_ACK = 9
     LISTEN = 10
     CLOSING = 11
-    BOUND_INACTIVE = 13
-    """TCP, bound, neither listening nor connected; listed since Linux 6.8."""
 
 
-_LISTED_STATES: Final = sum(1 << state for state in SocketState if state != SocketState.TIME_WAIT)
+_BOUND_INACTIVE: Final = 13
+"""How to ask for TCP sockets that are bound and no more (since Linux 6.8); listed as CLOSE."""
+_LISTED_STATES: Final = 1 << _BOUND_INACTIVE | sum(
+    1 << state for state in SocketState if state != SocketState.TIME_WAIT
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +100,31 @@ class SocketTable(Protocol):
     def sockets_from(self, prefix: IPv6Network) -> list[SocketInfo]:
         """TCP, UDP, raw and ping sockets whose local address is in ``prefix``.
 
-        Without the remains of closed connections (TIME_WAIT), which need no address of ours.
+        Without the remains of closed connections (TIME_WAIT), which no application waits for.
+        TCP sockets that are bound and no more are seen since Linux 6.8.
         """
 
     def destroy(self, info: SocketInfo) -> bool:
         """End a TCP or UDP socket: its owner's calls fail with ECONNABORTED from now on.
 
+        One that was bound to a port, or listening, stays listed until its owner closes it.
         False where there is no such socket any more, or it cannot be ended: a raw or ping socket,
         or a TCP socket that is only bound. Raises NetlinkError if the kernel does not allow it.
+        """
+
+
+class SocketMonitor(Protocol):
+    """Tells of every IPv6 TCP and UDP socket that ends; other kinds end unheard."""
+
+    def fileno(self) -> int:
+        """Readable when there is something to `read`."""
+
+    def read(self) -> list[SocketInfo]:
+        """The sockets that ended since the last time, without waiting.
+
+        A connected one that was never bound may have lost its address (``::``): tell it by its
+        cookie. Raises `Overrun` when the end of some was missed: then ask
+        `SocketTable.sockets_from`.
         """
 
 
@@ -178,7 +197,7 @@ class SockDiag:
 
 
 class DestroyMonitor:
-    """Tells of every IPv6 TCP and UDP socket that ends in the namespace of the creating thread.
+    """The kernel's `SocketMonitor`, of the network namespace of the thread that creates it.
 
     Raises PermissionError without CAP_NET_ADMIN.
     """
@@ -193,14 +212,11 @@ class DestroyMonitor:
         self._netlink.close()
 
     def fileno(self) -> int:
-        """The file descriptor; readable when a socket has ended."""
+        """See `SocketMonitor.fileno`."""
         return self._netlink.fileno()
 
     def read(self) -> list[SocketInfo]:
-        """The sockets that ended since the last call.
-
-        Raises Overrun when the end of some was missed: then ask `SocketTable.sockets_from`.
-        """
+        """See `SocketMonitor.read`. Raises `Overrun`."""
         return [
             _socket_info(message.payload, _protocol(message.payload))
             for message in self._netlink.receive()
