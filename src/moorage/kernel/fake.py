@@ -16,6 +16,7 @@ from ipaddress import IPv6Address
 from typing import Final
 
 from moorage.kernel.addresses import Address, AddressFlags
+from moorage.kernel.fake_queue import FakeQueue
 from moorage.kernel.links import Link
 from moorage.kernel.monitor import (
     AddressChanged,
@@ -30,7 +31,7 @@ from moorage.kernel.monitor import (
     RuleChanged,
     RuleRemoved,
 )
-from moorage.kernel.netlink import NetlinkError, Overrun
+from moorage.kernel.netlink import NetlinkError
 from moorage.kernel.routes import Add, Route, RouteChange, RouteKey, RouteKind, Rule
 from moorage.numbers import ROUTE_PROTOCOL
 
@@ -253,50 +254,18 @@ class FakeLinkTable:
         return [*self._kernel.links.values()]
 
 
-class FakeMonitor:
-    """A `Monitor`; its file descriptor works in an event loop."""
+class FakeMonitor(FakeQueue[Event]):
+    """A `Monitor`."""
 
     def __init__(self, groups: Iterable[Group], except_port: int) -> None:
+        super().__init__()
         self._groups = frozenset(groups)
         self._except_port = except_port or _NO_PORT
-        self._waiting: list[Event] = []
-        self._lost = False
-        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def close(self) -> None:
-        """Close the file descriptor; nothing is heard from now on."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-            self._groups = frozenset()
-
-    def fileno(self) -> int:
-        """Readable when there is something to `read`."""
-        return self._descriptor
 
     def tell(self, event: Event, port: int) -> None:
         """Have an event wait to be read."""
         if _GROUPS[type(event)] in self._groups and port != self._except_port:
-            self._waiting.append(event)
-            os.eventfd_write(self._descriptor, 1)
-
-    def lose(self) -> None:
-        """Lose what waits to be read."""
-        self._waiting.clear()
-        self._lost = True
-        os.eventfd_write(self._descriptor, 1)
-
-    def read(self) -> list[Event]:
-        """All changes since the last time, in order, without waiting. Raises `Overrun`."""
-        try:
-            os.eventfd_read(self._descriptor)
-        except BlockingIOError:
-            return []
-        events, self._waiting = self._waiting, []
-        if self._lost:
-            self._lost = False
-            raise Overrun(errno.ENOBUFS, "events were lost")
-        return events
+            self.put(event)
 
 
 class FakeSysctl:
