@@ -1,0 +1,384 @@
+"""Messages of nf_tables, as far as our filter needs them (``<linux/netfilter/nf_tables.h>``).
+
+A rule is a row of expressions, carried out in turn: they load parts of the packet into registers
+and compare them; the first comparison that fails ends the rule. There are sixteen registers of four
+bytes; a value takes as many consecutive ones as it needs, and so does a key made of several values.
+All numbers are in network byte order.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import Final
+
+from moorage.kernel.netlink import (
+    NLM_F_APPEND,
+    NLM_F_CREATE,
+    Message,
+    attribute,
+    nested,
+    parse_attributes,
+)
+
+_NFNL_SUBSYS_NFTABLES: Final = 10
+_NFNL_MSG_BATCH_BEGIN: Final = 16
+_NFNL_MSG_BATCH_END: Final = 17
+
+_NFT_MSG_NEWTABLE: Final = 0
+_NFT_MSG_DELTABLE: Final = 2
+_NFT_MSG_NEWCHAIN: Final = 3
+_NFT_MSG_NEWRULE: Final = 6
+_NFT_MSG_NEWSET: Final = 9
+_NFT_MSG_NEWSETELEM: Final = 12
+_NFT_MSG_DELSETELEM: Final = 14
+_NFT_MSG_NEWOBJ: Final = 18
+_NFT_MSG_GETOBJ: Final = 19
+
+_NFTA_LIST_ELEM: Final = 1
+_NFTA_TABLE_NAME: Final = 1
+_NFTA_HOOK_HOOKNUM: Final = 1
+_NFTA_HOOK_PRIORITY: Final = 2
+_NFTA_CHAIN_TABLE: Final = 1
+_NFTA_CHAIN_NAME: Final = 3
+_NFTA_CHAIN_HOOK: Final = 4
+_NFTA_CHAIN_TYPE: Final = 7
+_NFTA_RULE_TABLE: Final = 1
+_NFTA_RULE_CHAIN: Final = 2
+_NFTA_RULE_EXPRESSIONS: Final = 4
+_NFTA_SET_TABLE: Final = 1
+_NFTA_SET_NAME: Final = 2
+_NFTA_SET_FLAGS: Final = 3
+_NFTA_SET_KEY_TYPE: Final = 4
+_NFTA_SET_KEY_LEN: Final = 5
+_NFTA_SET_ID: Final = 10
+_NFTA_SET_USERDATA: Final = 13
+_NFTA_SET_ELEM_LIST_TABLE: Final = 1
+_NFTA_SET_ELEM_LIST_SET: Final = 2
+_NFTA_SET_ELEM_LIST_ELEMENTS: Final = 3
+_NFTA_SET_ELEM_KEY: Final = 1
+_NFTA_SET_ELEM_FLAGS: Final = 3
+_NFTA_OBJ_TABLE: Final = 1
+_NFTA_OBJ_NAME: Final = 2
+_NFTA_OBJ_TYPE: Final = 3
+_NFTA_OBJ_DATA: Final = 4
+_NFTA_DATA_VALUE: Final = 1
+_NFTA_DATA_VERDICT: Final = 2
+_NFTA_VERDICT_CODE: Final = 1
+_NFTA_COUNTER_PACKETS: Final = 2
+
+_NFTA_EXPR_NAME: Final = 1
+_NFTA_EXPR_DATA: Final = 2
+_NFTA_META_DREG: Final = 1
+_NFTA_META_KEY: Final = 2
+_NFTA_PAYLOAD_DREG: Final = 1
+_NFTA_PAYLOAD_BASE: Final = 2
+_NFTA_PAYLOAD_OFFSET: Final = 3
+_NFTA_PAYLOAD_LEN: Final = 4
+_NFTA_BITWISE_SREG: Final = 1
+_NFTA_BITWISE_DREG: Final = 2
+_NFTA_BITWISE_LEN: Final = 3
+_NFTA_BITWISE_MASK: Final = 4
+_NFTA_BITWISE_XOR: Final = 5
+_NFTA_CMP_SREG: Final = 1
+_NFTA_CMP_OP: Final = 2
+_NFTA_CMP_DATA: Final = 3
+_NFTA_LOOKUP_SET: Final = 1
+_NFTA_LOOKUP_SREG: Final = 2
+_NFTA_LOOKUP_FLAGS: Final = 5
+_NFTA_OBJREF_IMM_TYPE: Final = 1
+_NFTA_OBJREF_IMM_NAME: Final = 2
+_NFTA_IMMEDIATE_DREG: Final = 1
+_NFTA_IMMEDIATE_DATA: Final = 2
+
+_NFT_REG_VERDICT: Final = 0
+_NFT_REG32_00: Final = 8
+_NFT_META_IIFNAME: Final = 6
+_NFT_CMP_EQ: Final = 0
+_NFT_CMP_NEQ: Final = 1
+_NFT_LOOKUP_F_INV: Final = 1
+_NFT_OBJECT_COUNTER: Final = 1
+_NFT_SET_INTERVAL: Final = 4
+_NFT_SET_ELEM_INTERVAL_END: Final = 1
+_NF_INET_PRE_ROUTING: Final = 0
+
+_NAMES_IN_HOST_ORDER: Final = struct.pack("=BBI", 0, 4, 1)
+"""A remark to the ``nft`` program (NFTNL_UDATA_SET_KEYBYTEORDER), which shows names by it."""
+_KIND_BITS: Final = 6
+_REGISTER_BYTES: Final = 4
+_GENMSG: Final = struct.Struct(">BBH")
+_IP6: Final = _GENMSG.pack(socket.AF_INET6, 0, 0)
+_ELEMENTS_PER_MESSAGE: Final = 512
+"""So few that their list fits an attribute, whose length has 16 bits."""
+
+BATCH_BEGIN: Final = Message(_NFNL_MSG_BATCH_BEGIN, _GENMSG.pack(0, 0, _NFNL_SUBSYS_NFTABLES))
+BATCH_END: Final = Message(_NFNL_MSG_BATCH_END, _GENMSG.pack(0, 0, _NFNL_SUBSYS_NFTABLES))
+
+
+class Base(IntEnum):
+    """Where the offset of `load` counts from."""
+
+    LINK_HEADER = 0
+    NETWORK_HEADER = 1
+
+
+class Verdict(IntEnum):
+    """What becomes of the packet; ACCEPT lets other chains have their say."""
+
+    DROP = 0
+    ACCEPT = 1
+
+
+class Kind(IntEnum):
+    """What a set holds, in the numbers of the ``nft`` program, which shows the set by it."""
+
+    IPV6_ADDRESS = 8
+    ETHERNET_ADDRESS = 9
+    INTERFACE_NAME = 41
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in a key: whole registers."""
+        return 8 if self is Kind.ETHERNET_ADDRESS else 16
+
+
+def padded(value: bytes) -> bytes:
+    """``value`` filled up to whole registers, as it stands in a key."""
+    return value + bytes(-len(value) % _REGISTER_BYTES)
+
+
+def new_table(table: str) -> Message:
+    """Make ``table`` (of family ip6) unless it exists."""
+    return _message(_NFT_MSG_NEWTABLE, _text(_NFTA_TABLE_NAME, table), flags=NLM_F_CREATE)
+
+
+def delete_table(table: str) -> Message:
+    """Delete ``table`` and all that is in it; it must exist."""
+    return _message(_NFT_MSG_DELTABLE, _text(_NFTA_TABLE_NAME, table))
+
+
+def new_set(
+    table: str, name: str, number: int, kinds: Sequence[Kind], *, interval: bool
+) -> Message:
+    """Make a set whose keys are made of ``kinds``, one behind the other.
+
+    ``number`` tells it from the other sets of the same transaction. With ``interval`` the elements
+    are beginnings and ends of ranges.
+    """
+    key_type = 0
+    for kind in kinds:
+        key_type = key_type << _KIND_BITS | kind
+    names_only = tuple(kinds) == (Kind.INTERFACE_NAME,)
+    return _message(
+        _NFT_MSG_NEWSET,
+        _text(_NFTA_SET_TABLE, table),
+        _text(_NFTA_SET_NAME, name),
+        _u32(_NFTA_SET_FLAGS, _NFT_SET_INTERVAL if interval else 0),
+        _u32(_NFTA_SET_KEY_TYPE, key_type),
+        _u32(_NFTA_SET_KEY_LEN, sum(kind.size for kind in kinds)),
+        _u32(_NFTA_SET_ID, number),
+        attribute(_NFTA_SET_USERDATA, _NAMES_IN_HOST_ORDER) if names_only else b"",
+        flags=NLM_F_CREATE,
+    )
+
+
+def element(key: bytes, *, ends_interval: bool = False) -> bytes:
+    """One element for `add_elements` and `delete_elements`; ends lie just behind their range."""
+    flags = _u32(_NFTA_SET_ELEM_FLAGS, _NFT_SET_ELEM_INTERVAL_END) if ends_interval else b""
+    return nested(_NFTA_LIST_ELEM, _value(_NFTA_SET_ELEM_KEY, key), flags)
+
+
+def add_elements(table: str, name: str, elements: Iterable[bytes]) -> list[Message]:
+    """Put elements into a set; those that are there already do no harm."""
+    return _elements(_NFT_MSG_NEWSETELEM, table, name, elements, NLM_F_CREATE)
+
+
+def delete_elements(table: str, name: str, elements: Iterable[bytes]) -> list[Message]:
+    """Take elements out of a set; all must be there."""
+    return _elements(_NFT_MSG_DELSETELEM, table, name, elements, 0)
+
+
+def new_counter(table: str, name: str) -> Message:
+    """Make a counter that begins at 0."""
+    return _message(
+        _NFT_MSG_NEWOBJ,
+        _text(_NFTA_OBJ_TABLE, table),
+        _text(_NFTA_OBJ_NAME, name),
+        _u32(_NFTA_OBJ_TYPE, _NFT_OBJECT_COUNTER),
+        nested(_NFTA_OBJ_DATA),
+        flags=NLM_F_CREATE,
+    )
+
+
+def list_counters(table: str) -> Message:
+    """Ask for the counters of ``table``; the answers are for `parse_counter`."""
+    return _message(
+        _NFT_MSG_GETOBJ,
+        _text(_NFTA_OBJ_TABLE, table),
+        _u32(_NFTA_OBJ_TYPE, _NFT_OBJECT_COUNTER),
+    )
+
+
+def parse_counter(answer: Message) -> tuple[str, int]:
+    """Name and packets of a counter."""
+    attributes = parse_attributes(answer.payload, _GENMSG.size)
+    name = attributes[_NFTA_OBJ_NAME].rstrip(b"\0").decode()
+    packets = parse_attributes(attributes[_NFTA_OBJ_DATA])[_NFTA_COUNTER_PACKETS]
+    return name, int.from_bytes(packets, "big")
+
+
+def new_chain(table: str, name: str, priority: int) -> Message:
+    """Make a chain that sees every packet on arrival; it accepts what no rule of it drops."""
+    return _message(
+        _NFT_MSG_NEWCHAIN,
+        _text(_NFTA_CHAIN_TABLE, table),
+        _text(_NFTA_CHAIN_NAME, name),
+        nested(
+            _NFTA_CHAIN_HOOK,
+            _u32(_NFTA_HOOK_HOOKNUM, _NF_INET_PRE_ROUTING),
+            attribute(_NFTA_HOOK_PRIORITY, struct.pack(">i", priority)),
+        ),
+        _text(_NFTA_CHAIN_TYPE, "filter"),
+        flags=NLM_F_CREATE,
+    )
+
+
+def new_rule(table: str, chain: str, *expressions: bytes) -> Message:
+    """Append a rule to ``chain``."""
+    return _message(
+        _NFT_MSG_NEWRULE,
+        _text(_NFTA_RULE_TABLE, table),
+        _text(_NFTA_RULE_CHAIN, chain),
+        nested(_NFTA_RULE_EXPRESSIONS, *expressions),
+        flags=NLM_F_CREATE | NLM_F_APPEND,
+    )
+
+
+def load(base: Base, offset: int, size: int, register: int = 0) -> bytes:
+    """Load bytes of the packet; one that is shorter ends the rule."""
+    return _expression(
+        "payload",
+        _register(_NFTA_PAYLOAD_DREG, register),
+        _u32(_NFTA_PAYLOAD_BASE, base),
+        _u32(_NFTA_PAYLOAD_OFFSET, offset),
+        _u32(_NFTA_PAYLOAD_LEN, size),
+    )
+
+
+def load_interface(register: int = 0) -> bytes:
+    """Load the name of the interface that the packet came through: 16 bytes, filled with zeros."""
+    return _expression(
+        "meta", _register(_NFTA_META_DREG, register), _u32(_NFTA_META_KEY, _NFT_META_IIFNAME)
+    )
+
+
+def mask(bits: bytes, register: int = 0) -> bytes:
+    """Clear the bits that are not in ``bits``."""
+    return _expression(
+        "bitwise",
+        _register(_NFTA_BITWISE_SREG, register),
+        _register(_NFTA_BITWISE_DREG, register),
+        _u32(_NFTA_BITWISE_LEN, len(bits)),
+        _value(_NFTA_BITWISE_MASK, bits),
+        _value(_NFTA_BITWISE_XOR, bytes(len(bits))),
+    )
+
+
+def equal(value: bytes) -> bytes:
+    """Go on if the first registers hold ``value``."""
+    return _compare(_NFT_CMP_EQ, value)
+
+
+def different(value: bytes) -> bytes:
+    """Go on unless the first registers hold ``value``."""
+    return _compare(_NFT_CMP_NEQ, value)
+
+
+def found_in(name: str) -> bytes:
+    """Go on if the first registers hold an element of the set ``name``."""
+    return _lookup(name, 0)
+
+
+def missing_in(name: str) -> bytes:
+    """Go on unless the first registers hold an element of the set ``name``."""
+    return _lookup(name, _NFT_LOOKUP_F_INV)
+
+
+def count(counter: str) -> bytes:
+    """Add the packet to a counter of the table."""
+    return _expression(
+        "objref",
+        _u32(_NFTA_OBJREF_IMM_TYPE, _NFT_OBJECT_COUNTER),
+        _text(_NFTA_OBJREF_IMM_NAME, counter),
+    )
+
+
+def decide(verdict: Verdict) -> bytes:
+    """Decide on the packet, which ends the chain."""
+    return _expression(
+        "immediate",
+        _u32(_NFTA_IMMEDIATE_DREG, _NFT_REG_VERDICT),
+        nested(_NFTA_IMMEDIATE_DATA, nested(_NFTA_DATA_VERDICT, _u32(_NFTA_VERDICT_CODE, verdict))),
+    )
+
+
+def _compare(operation: int, value: bytes) -> bytes:
+    return _expression(
+        "cmp",
+        _register(_NFTA_CMP_SREG, 0),
+        _u32(_NFTA_CMP_OP, operation),
+        _value(_NFTA_CMP_DATA, value),
+    )
+
+
+def _lookup(name: str, flags: int) -> bytes:
+    return _expression(
+        "lookup",
+        _text(_NFTA_LOOKUP_SET, name),
+        _register(_NFTA_LOOKUP_SREG, 0),
+        _u32(_NFTA_LOOKUP_FLAGS, flags),
+    )
+
+
+def _expression(name: str, *attributes: bytes) -> bytes:
+    return nested(
+        _NFTA_LIST_ELEM, _text(_NFTA_EXPR_NAME, name), nested(_NFTA_EXPR_DATA, *attributes)
+    )
+
+
+def _elements(
+    kind: int, table: str, name: str, elements: Iterable[bytes], flags: int
+) -> list[Message]:
+    remaining = list(elements)
+    return [
+        _message(
+            kind,
+            _text(_NFTA_SET_ELEM_LIST_TABLE, table),
+            _text(_NFTA_SET_ELEM_LIST_SET, name),
+            nested(_NFTA_SET_ELEM_LIST_ELEMENTS, *remaining[start : start + _ELEMENTS_PER_MESSAGE]),
+            flags=flags,
+        )
+        for start in range(0, len(remaining), _ELEMENTS_PER_MESSAGE)
+    ]
+
+
+def _message(kind: int, *attributes: bytes, flags: int = 0) -> Message:
+    return Message(_NFNL_SUBSYS_NFTABLES << 8 | kind, _IP6 + b"".join(attributes), flags)
+
+
+def _text(kind: int, text: str) -> bytes:
+    return attribute(kind, text.encode() + b"\0")
+
+
+def _u32(kind: int, number: int) -> bytes:
+    return attribute(kind, number.to_bytes(4, "big"))
+
+
+def _value(kind: int, value: bytes) -> bytes:
+    return nested(kind, attribute(_NFTA_DATA_VALUE, value))
+
+
+def _register(kind: int, number: int) -> bytes:
+    return _u32(kind, _NFT_REG32_00 + number)

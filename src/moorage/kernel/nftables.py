@@ -1,0 +1,278 @@
+"""The packet filter of an access router: who may send into its anchored paths, and who as whom.
+
+A router decapsulates whatever is sent to its SIDs, so nobody but the domain's routers may send
+there, and an anchor takes up packets only from the router that serves their source
+(``docs/protocol.md``, "Paths"). The table is ours alone, ``ip6 moorage``: one chain before the
+routing decision, sets that change with the bindings, a counter for each reason to drop. It stays
+when the daemon goes, as the paths do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv6Address, IPv6Network, collapse_addresses
+from typing import Any, Final, Protocol
+
+from moorage.kernel import nft_messages as nft
+from moorage.kernel.netlink import NETLINK_NETFILTER, Message, NetlinkError, NetlinkSocket
+
+TABLE: Final = "moorage"
+_CHAIN: Final = "prerouting"
+_PRIORITY_RAW: Final = -300
+
+_IPV6_IN_IPV6: Final = b"\x29"
+_HEADER_BYTES: Final = 40
+_NEXT_HEADER_OFFSET: Final = 6
+_SOURCE_OFFSET: Final = 8
+_DESTINATION_OFFSET: Final = 24
+_ETHERNET_SOURCE_OFFSET: Final = 6
+
+
+class DropReason(StrEnum):
+    """Why a packet was dropped: the name of the counter."""
+
+    FORGED_SOURCE = "forged-source"
+    """From an access interface, with a delegated source that the sender does not hold."""
+    FROM_ACCESS_LINK = "from-access-link"
+    """From an access interface to a SID."""
+    UNKNOWN_ROUTER = "unknown-router"
+    """To a SID, from an outer source that is no router of the domain."""
+    NOT_ENCAPSULATED = "not-encapsulated"
+    """To a SID, without an inner IPv6 packet right behind the header."""
+    NOT_SERVED = "not-served"
+    """To the *up* SID, with an inner source that the sending router does not serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A delegated prefix and the host that holds it: the access interface and its MAC there."""
+
+    interface: str
+    mac: bytes
+    prefix: IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class FilterState:
+    """What the filter knows.
+
+    ``access`` are the names of the access interfaces, ``block`` holds all SIDs of the domain,
+    ``routers`` are the outer sources of its routers, ``served`` says which router (outer source)
+    serves which prefix anchored here. From an access interface, sources in ``pools`` (what the
+    domain delegates from) must be ``attached`` there. All delegated prefixes are ``prefix_length``
+    long.
+    """
+
+    access: frozenset[str]
+    block: IPv6Network
+    up_sid: IPv6Address
+    routers: frozenset[IPv6Address]
+    served: frozenset[tuple[IPv6Address, IPv6Network]]
+    prefix_length: int
+    pools: frozenset[IPv6Network] = frozenset()
+    attached: frozenset[Attachment] = frozenset()
+
+
+class PacketFilter(Protocol):
+    """A filter that can be brought to a wanted state; each change is made at once or not at all."""
+
+    def apply(self, state: FilterState) -> None:
+        """Make the difference to what was applied last."""
+
+    def resync(self, state: FilterState) -> None:
+        """Make the filter anew, whatever is there; the counters begin at 0."""
+
+    def remove(self) -> None:
+        """Filter no more."""
+
+    def dropped(self) -> dict[str, int]:
+        """Packets dropped, by reason; empty without a filter."""
+
+
+class SidFilter:
+    """The `PacketFilter` of the network namespace of the thread that creates it, by nf_tables.
+
+    Raises OSError where the kernel has no nf_tables; every call raises NetlinkError if the kernel
+    refuses.
+    """
+
+    def __init__(self) -> None:
+        self._netlink = NetlinkSocket(NETLINK_NETFILTER)
+        self._applied: FilterState | None = None
+
+    def close(self) -> None:
+        """Give back the file descriptor; the filter stays."""
+        self._netlink.close()
+
+    def apply(self, state: FilterState) -> None:
+        """See `PacketFilter.apply`. Makes the table anew if somebody took it away."""
+        if self._applied is None or _rules(self._applied) != _rules(state):
+            self.resync(state)
+            return
+        try:
+            self._commit(_differences(self._applied, state))
+        except NetlinkError:
+            self.resync(state)
+        else:
+            self._applied = state
+
+    def resync(self, state: FilterState) -> None:
+        """See `PacketFilter.resync`."""
+        self._applied = None
+        self._commit([*_removal(), *_table(state)])
+        self._applied = state
+
+    def remove(self) -> None:
+        """See `PacketFilter.remove`."""
+        self._applied = None
+        self._commit(_removal())
+
+    def dropped(self) -> dict[str, int]:
+        """See `PacketFilter.dropped`."""
+        return dict(map(nft.parse_counter, self._netlink.dump(nft.list_counters(TABLE))))
+
+    def _commit(self, messages: list[Message]) -> None:
+        for error in self._netlink.transaction(nft.BATCH_BEGIN, messages, nft.BATCH_END):
+            if error is not None:
+                raise error
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """A set of the table: what is in it in a state, and how that is written as elements."""
+
+    name: str
+    kinds: tuple[nft.Kind, ...]
+    members: Callable[[FilterState], frozenset[Any]]
+    elements: Callable[[Any], tuple[bytes, ...]]
+    interval: bool = False
+
+    def encoded(self, members: Iterable[Any]) -> list[bytes]:
+        return [element for member in members for element in self.elements(member)]
+
+
+def _access_elements(interface: str) -> tuple[bytes, ...]:
+    return (nft.element(_interface_key(interface)),)
+
+
+def _router_elements(router: IPv6Address) -> tuple[bytes, ...]:
+    return (nft.element(router.packed),)
+
+
+def _served_elements(member: tuple[IPv6Address, IPv6Network]) -> tuple[bytes, ...]:
+    router, prefix = member
+    return (nft.element(router.packed + prefix.network_address.packed),)
+
+
+def _pool_elements(pool: IPv6Network) -> tuple[bytes, ...]:
+    behind = IPv6Address(int(pool.broadcast_address) + 1)
+    return (
+        nft.element(pool.network_address.packed),
+        nft.element(behind.packed, ends_interval=True),
+    )
+
+
+def _attached_elements(member: Attachment) -> tuple[bytes, ...]:
+    key = _interface_key(member.interface) + nft.padded(member.mac)
+    return (nft.element(key + member.prefix.network_address.packed),)
+
+
+def _interface_key(name: str) -> bytes:
+    return name.encode().ljust(nft.Kind.INTERFACE_NAME.size, b"\0")
+
+
+_SETS: Final = (
+    _Set("access", (nft.Kind.INTERFACE_NAME,), lambda state: state.access, _access_elements),
+    _Set("routers", (nft.Kind.IPV6_ADDRESS,), lambda state: state.routers, _router_elements),
+    _Set("served", (nft.Kind.IPV6_ADDRESS,) * 2, lambda state: state.served, _served_elements),
+    _Set(
+        "pools",
+        (nft.Kind.IPV6_ADDRESS,),
+        # The kernel refuses ranges that overlap.
+        lambda state: frozenset(collapse_addresses(state.pools)),
+        _pool_elements,
+        interval=True,
+    ),
+    _Set(
+        "attached",
+        (nft.Kind.INTERFACE_NAME, nft.Kind.ETHERNET_ADDRESS, nft.Kind.IPV6_ADDRESS),
+        lambda state: state.attached,
+        _attached_elements,
+    ),
+)
+
+
+def _differences(old: FilterState, new: FilterState) -> list[Message]:
+    messages: list[Message] = []
+    for each in _SETS:
+        before, after = each.members(old), each.members(new)
+        messages += nft.delete_elements(TABLE, each.name, each.encoded(before - after))
+        messages += nft.add_elements(TABLE, each.name, each.encoded(after - before))
+    return messages
+
+
+def _removal() -> list[Message]:
+    """Delete the table; made first, lest there be none, which would be an error."""
+    return [nft.new_table(TABLE), nft.delete_table(TABLE)]
+
+
+def _table(state: FilterState) -> list[Message]:
+    messages = [nft.new_table(TABLE)]
+    for number, each in enumerate(_SETS, 1):
+        messages.append(nft.new_set(TABLE, each.name, number, each.kinds, interval=each.interval))
+        messages += nft.add_elements(TABLE, each.name, each.encoded(each.members(state)))
+    messages += [nft.new_counter(TABLE, reason) for reason in DropReason]
+    messages.append(nft.new_chain(TABLE, _CHAIN, _PRIORITY_RAW))
+    messages += [nft.new_rule(TABLE, _CHAIN, *rule) for rule in _rules(state)]
+    return messages
+
+
+def _rules(state: FilterState) -> tuple[tuple[bytes, ...], ...]:
+    """The rules, in order; only the addresses and lengths of the domain make a difference."""
+    prefix_mask = _mask(state.prefix_length)
+    source = nft.load(nft.Base.NETWORK_HEADER, _SOURCE_OFFSET, 16)
+    destination = nft.load(nft.Base.NETWORK_HEADER, _DESTINATION_OFFSET, 16)
+    next_header = nft.load(nft.Base.NETWORK_HEADER, _NEXT_HEADER_OFFSET, 1)
+    from_access = (nft.load_interface(), nft.found_in("access"))
+    interface_mac_and_prefix = (
+        nft.load_interface(register=0),
+        nft.load(nft.Base.LINK_HEADER, _ETHERNET_SOURCE_OFFSET, 6, register=4),
+        nft.load(nft.Base.NETWORK_HEADER, _SOURCE_OFFSET, 16, register=6),
+        nft.mask(prefix_mask, register=6),
+    )
+    router_and_prefix = (
+        nft.load(nft.Base.NETWORK_HEADER, _SOURCE_OFFSET, 16, register=0),
+        nft.load(nft.Base.NETWORK_HEADER, _HEADER_BYTES + _SOURCE_OFFSET, 16, register=4),
+        nft.mask(prefix_mask, register=4),
+    )
+    return (
+        (
+            *from_access,
+            *(source, nft.found_in("pools")),
+            *(*interface_mac_and_prefix, nft.missing_in("attached")),
+            *_drop(DropReason.FORGED_SOURCE),
+        ),
+        (
+            *(destination, nft.mask(_mask(state.block.prefixlen))),
+            nft.different(state.block.network_address.packed),
+            nft.decide(nft.Verdict.ACCEPT),
+        ),
+        (*from_access, *_drop(DropReason.FROM_ACCESS_LINK)),
+        (source, nft.missing_in("routers"), *_drop(DropReason.UNKNOWN_ROUTER)),
+        (next_header, nft.different(_IPV6_IN_IPV6), *_drop(DropReason.NOT_ENCAPSULATED)),
+        (
+            *(destination, nft.equal(state.up_sid.packed)),
+            *(*router_and_prefix, nft.missing_in("served")),
+            *_drop(DropReason.NOT_SERVED),
+        ),
+    )
+
+
+def _drop(reason: DropReason) -> tuple[bytes, bytes]:
+    return nft.count(reason), nft.decide(nft.Verdict.DROP)
+
+
+def _mask(length: int) -> bytes:
+    return IPv6Network((0, length)).netmask.packed
