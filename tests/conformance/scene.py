@@ -31,6 +31,7 @@ from moorage.store.schema import binding_of
 from moorage.wire.dhcp6 import CLIENT_PORT, SERVER_PORT, Message, MessageType, decode_message
 
 T = TypeVar("T")
+Settings = Mapping[str, Any]
 
 PATIENCE: Final = 20.0
 """Seconds that anything may take which no event tells of, and a socket until it is readable."""
@@ -86,7 +87,7 @@ class Tap:
 
     def messages(self, kind: MessageType | None = None) -> list[Message]:
         """All that have passed since the last call, or those of one type."""
-        found = []
+        found: list[Message] = []
         while True:
             try:
                 frame = self._frames.recv(1 << 16)
@@ -123,7 +124,7 @@ class Scene:
 
     # ---- applications --------------------------------------------------------------------------
 
-    def socket(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+    def new_socket(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
         """A socket of an application on the host."""
         return self.host.socket(socket.AF_INET6, kind)
 
@@ -131,7 +132,7 @@ class Scene:
         self, service: ServiceType, *, on_net: bool = False, timeout: float = PATIENCE
     ) -> IPv6Address:
         """The answer to ``setsc()`` for a socket that is closed at once."""
-        with self.socket() as sock:
+        with self.new_socket() as sock:
             return moorage.setsc(sock, service, on_net=on_net, timeout=timeout)
 
     def connect(self, service: ServiceType, *, on_net: bool = False) -> Connection:
@@ -240,8 +241,8 @@ def _addresses() -> list[Address]:
 def open_scene(
     folder: Path,
     *,
-    routers: Mapping[str, Any] | None = None,
-    host: Mapping[str, Any] | None = None,
+    routers: Settings | None = None,
+    host: Settings | None = None,
     daemons: bool = True,
 ) -> Iterator[Scene]:
     """Make a lab whose daemons have other settings than usual, and its store in ``folder``."""
@@ -254,14 +255,15 @@ def open_scene(
         yield scene
 
 
-def _with_settings(
-    plain: Topology, routers: Mapping[str, Any], host: Mapping[str, Any]
-) -> Topology:
-    def changed(node: T, settings: Mapping[str, Any]) -> T:
-        return msgspec.structs.replace(node, settings=dict(settings))
-
+def _with_settings(plain: Topology, routers: Settings, host: Settings) -> Topology:
     return msgspec.structs.replace(
         plain,
-        routers={name: changed(node, routers) for name, node in plain.routers.items()},
-        hosts={name: changed(node, host) for name, node in plain.hosts.items()},
+        routers={
+            name: msgspec.structs.replace(router, settings=dict(routers))
+            for name, router in plain.routers.items()
+        },
+        hosts={
+            name: msgspec.structs.replace(node, settings=dict(host))
+            for name, node in plain.hosts.items()
+        },
     )

@@ -111,7 +111,7 @@ def test_the_network_says_that_it_failed(exhausted: Scene) -> None:
 def test_the_application_gets_the_new_address(bare: Scene) -> None:
     """3.1-e: the address that ``setsc()`` returns is new, configured, and can be bound at once."""
     before = set(bare.addresses())
-    with bare.socket() as sock:
+    with bare.new_socket() as sock:
         address = moorage.setsc(sock, ServiceType.SESSION_LASTING)
         sock.bind((str(address), 0))
         assert address not in before
