@@ -13,6 +13,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
+from moorage.kernel import sysctl
 from moorage.kernel.addresses import Address, AddressFlags, NetlinkAddressTable
 from moorage.kernel.links import NetlinkLinkTable
 from moorage.kernel.monitor import Group, NetlinkMonitor
@@ -258,6 +259,42 @@ def test_a_binding_ends_with_its_lifetime(lab: Lab) -> None:
     with ExitStack() as stack:
         prefix = Host(lab, stack).obtain(ServiceType.SESSION_LASTING)
     await_routes(lab.node("ar1"), lambda found: all(route.destination != prefix for route in found))
+
+
+def notice_departures_soon() -> None:
+    """Have the kernel miss a silent neighbour within a second instead of half a minute."""
+    for key, value in (
+        ("base_reachable_time_ms", 100),
+        ("delay_first_probe_time", 0),
+        ("retrans_time_ms", 100),
+    ):
+        sysctl.write(f"net/ipv6/neigh/acc0/{key}", str(value))
+
+
+def test_a_host_that_is_gone_is_noticed_and_welcome_back(routers: Lab, host: Host) -> None:
+    router = routers.node("ar1")
+    router.call(notice_departures_soon)
+    prefix = host.obtain()
+    assert reached(routers, prefix)
+    routers.detach("mn", "wl0")
+    assert ping(routers.node("cn"), prefix[1], within=0.2) is None
+
+    def to_host(found: set[Route]) -> list[RouteKind]:
+        return [
+            route.kind
+            for route in found
+            if (route.destination, route.table) == (prefix, MAIN_TABLE)
+        ]
+
+    # The correspondent goes on sending; that is how the kernel finds out.
+    with routers.node("cn").socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"anybody there?", (str(prefix[1]), 9))
+    await_routes(router, lambda found: to_host(found) == [RouteKind.BLACKHOLE])
+    routers.attach("mn", "wl0", "ar1")
+    # It does not know that it was missed, and just goes on.
+    assert ping(host.node, routers.topology().routers["ar1"].core.address) is not None
+    await_routes(router, lambda found: to_host(found) == [RouteKind.UNICAST])
+    assert reached(routers, prefix)
 
 
 # ---- who sends what he must not ------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from ipaddress import IPv6Address, IPv6Network
 
-from moorage.kernel.nftables import Attachment, FilterState, PacketFilter
+from moorage.kernel.nftables import Attachment, PacketFilter
 from moorage.kernel.reconcile import Reconciler, resync_rules
 from moorage.kernel.routes import Route, RouteTable
 from moorage.router.config import RouterConfig
@@ -56,16 +56,13 @@ class Forwarding:
             known.binding.prefix: self._paths.of(known, self._macs)
             for known in self._mirror.known()
         }
-        routes: set[Route] = self._paths.standing()
-        self._served, self._attached = set(), set()
-        for traces in self._traces.values():
-            routes |= traces.routes
-            self._served |= traces.served
-            self._attached |= traces.attached
+        wanted = self._paths.desired(self._traces.values())
+        self._served = set(wanted.filter.served)
+        self._attached = set(wanted.filter.attached)
         try:
-            resync_rules(self._table, self._paths.rules())
-            self._report(self._reconciler.resync(routes))
-            self._filter.resync(self._filter_state())
+            resync_rules(self._table, wanted.rules)
+            self._report(self._reconciler.resync(wanted.routes))
+            self._filter.resync(wanted.filter)
         except OSError as error:
             self._complain(f"the kernel refused: {error}")
 
@@ -91,7 +88,7 @@ class Forwarding:
         self._report(self._reconciler.change(add, remove))
         if filtered:
             try:
-                self._filter.apply(self._filter_state())
+                self._filter.apply(self._paths.filter(self._served, self._attached))
             except OSError as error:
                 self._complain(f"the kernel refused a change of the filter: {error}")
 
@@ -107,9 +104,6 @@ class Forwarding:
             )
 
         return [known for known in self._mirror.known() if here(known)]
-
-    def _filter_state(self) -> FilterState:
-        return self._paths.filter(self._served, self._attached)
 
     def _report(self, failures: Collection[tuple[object, OSError]]) -> None:
         for change, error in failures:

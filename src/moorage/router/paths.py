@@ -6,7 +6,7 @@ in by *down* goes to an attached host or nowhere, what comes in by *up* leaves l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
@@ -31,6 +31,15 @@ class Traces:
     routes: frozenset[Route] = frozenset()
     served: frozenset[tuple[IPv6Address, IPv6Network]] = frozenset()
     attached: frozenset[Attachment] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """Everything of ours that should be in a router's kernel."""
+
+    routes: frozenset[Route]
+    rules: frozenset[Rule]
+    filter: FilterState
 
 
 class Paths:
@@ -161,6 +170,17 @@ class Paths:
         serving = self._routers.get(binding.serving or "")
         return set() if serving is None else {(serving.address, binding.prefix)}
 
+    def desired(self, traces: Collection[Traces]) -> Desired:
+        """Return everything that should be, given what each binding leaves."""
+        return Desired(
+            routes=frozenset(self.standing().union(*(trace.routes for trace in traces))),
+            rules=frozenset(self.rules()),
+            filter=self.filter(
+                frozenset().union(*(trace.served for trace in traces)),
+                frozenset().union(*(trace.attached for trace in traces)),
+            ),
+        )
+
     def filter(
         self,
         served: Iterable[tuple[IPv6Address, IPv6Network]],
@@ -186,25 +206,3 @@ def _attachment(binding: Binding, macs: Macs) -> set[Attachment]:
         return set()
     mac = macs.get((binding.link, binding.next_hop))
     return set() if mac is None else {Attachment(binding.link, mac, binding.prefix)}
-
-
-@dataclass(frozen=True, slots=True)
-class Desired:
-    """Everything of ours that should be in a router's kernel."""
-
-    routes: frozenset[Route]
-    rules: frozenset[Rule]
-    filter: FilterState
-
-
-def desired(paths: Paths, bindings: Iterable[Known], macs: Macs) -> Desired:
-    """Return what should be, from nothing but what is known."""
-    traces = [paths.of(known, macs) for known in bindings]
-    return Desired(
-        routes=frozenset(paths.standing().union(*(trace.routes for trace in traces))),
-        rules=frozenset(paths.rules()),
-        filter=paths.filter(
-            frozenset().union(*(trace.served for trace in traces)),
-            frozenset().union(*(trace.attached for trace in traces)),
-        ),
-    )

@@ -14,7 +14,7 @@ from moorage.kernel.routes import Add, Remove, Route
 from moorage.numbers import ROUTE_PROTOCOL
 from moorage.router.forwarding import Forwarding
 from moorage.router.mirror import Mirror
-from moorage.router.paths import MAIN_TABLE, Paths, desired
+from moorage.router.paths import MAIN_TABLE, Paths
 from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import BindingChanged, BindingGone
@@ -47,7 +47,7 @@ class World:
     def check(self) -> None:
         """The kernel has exactly what should be there."""
         paths = Paths(CONFIG, INTERFACES, self.mirror.routers)
-        wanted = desired(paths, self.mirror.known(), self.macs)
+        wanted = paths.desired([paths.of(known, self.macs) for known in self.mirror.known()])
         assert self.table.routes(ROUTE_PROTOCOL) == wanted.routes
         assert self.table.rules(ROUTE_PROTOCOL) == wanted.rules
         assert self.filter.state == wanted.filter

@@ -13,7 +13,7 @@ from moorage.kernel.nftables import Attachment
 from moorage.kernel.routes import Route, RouteKind, Seg6Encap, Seg6EndDT6
 from moorage.numbers import ROUTER_DOWN_TABLE, ROUTER_LINK_TABLE_BASE
 from moorage.router.mirror import LINGER, Mirror
-from moorage.router.paths import MAIN_TABLE, Desired, Paths, desired
+from moorage.router.paths import MAIN_TABLE, Desired, Paths
 from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import BindingChanged
@@ -85,7 +85,7 @@ def wanted(number: int, versions: Sequence[Binding], now: float = START) -> Desi
     """Return what the router ``ar<number>`` wants in its kernel."""
     mirror = mirror_of(versions, now)
     paths = Paths(ROUTERS[number - 1], INTERFACES, mirror.routers)
-    return desired(paths, mirror.known(), MACS)
+    return paths.desired([paths.of(known, MACS) for known in mirror.known()])
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,10 @@ def test_the_filter_knows_who_serves_and_who_is_attached() -> None:
 def test_a_host_whose_address_is_not_known_yet_is_not_attached() -> None:
     mirror = mirror_of([FIRST], START)
     paths = Paths(ROUTERS[0], INTERFACES, mirror.routers)
-    assert desired(paths, mirror.known(), {}).filter.attached == frozenset()
+    assert (
+        paths.desired([paths.of(known, {}) for known in mirror.known()]).filter.attached
+        == frozenset()
+    )
 
 
 def test_interfaces_that_are_not_there_have_no_routes() -> None:
@@ -316,5 +319,5 @@ def test_interfaces_that_are_not_there_have_no_routes() -> None:
     mirror = mirror_of(versions, START)
     for config in ROUTERS:
         paths = Paths(config, {}, mirror.routers)
-        routes = desired(paths, mirror.known(), MACS).routes
+        routes = paths.desired([paths.of(known, MACS) for known in mirror.known()]).routes
         assert all(route.kind is not RouteKind.UNICAST for route in routes)
