@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from moorage.lab import control, scenarios
+from moorage.lab.errors import LabError
 from moorage.lab.lab import Lab
 
 _DEFAULT_TOPOLOGY = "two-routers"
@@ -116,6 +117,8 @@ def move(name: str, host: str, router: str, hard: bool, overlap: float) -> None:
 def run(scenario: str, topology: str | None) -> None:
     """Run SCENARIO in a lab of its own."""
     chosen = scenarios.all_scenarios()[scenario]
+    if chosen.missing:
+        raise LabError(f"{scenario} needs programs that are missing: {', '.join(chosen.missing)}")
     with Lab.start(topology or chosen.topology) as made:
         if chosen.daemons:
             made.start_daemons()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from moorage.lab import programs
 from moorage.lab.errors import LabError
 from moorage.lab.lab import Lab
 
@@ -32,12 +33,19 @@ class Scenario:
     Attributes:
         topology: the name of the topology that it is made for.
         daemons: whether the daemons of all routers and hosts are to run from the start.
+        needs: other people's programs that it runs.
     """
 
     name: str
     play: Play
     topology: str
     daemons: bool
+    needs: tuple[str, ...]
+
+    @property
+    def missing(self) -> list[str]:
+        """Those of the programs it needs that this machine does not have."""
+        return [name for name in self.needs if programs.find(name) is None]
 
     @property
     def summary(self) -> str:
@@ -45,15 +53,27 @@ class Scenario:
         return inspect.cleandoc(self.play.__doc__ or "").partition("\n")[0]
 
 
-def scenario(topology: str, *, daemons: bool = True) -> Callable[[Play], Play]:
+def scenario(
+    topology: str, *, daemons: bool = True, needs: tuple[str, ...] = ()
+) -> Callable[[Play], Play]:
     """Register a function as the scenario of its name, with dashes for underscores."""
 
     def register(play: Play) -> Play:
         name = play.__name__.replace("_", "-")
-        _REGISTERED[name] = Scenario(name, play, topology, daemons)
+        _REGISTERED[name] = Scenario(name, play, topology, daemons, needs)
         return play
 
     return register
+
+
+def move_on(lab: Lab, host: str) -> str:
+    """Move a host from its router to the next one of the topology; return that one's name."""
+    status = lab.status().nodes
+    routers = [name for name, node in status.items() if node.role == "router"]
+    here = next((at for at in status[host].attached.values() if at is not None), routers[-1])
+    there = routers[(routers.index(here) + 1) % len(routers)]
+    lab.move(host, there)
+    return there
 
 
 def all_scenarios() -> Mapping[str, Scenario]:
