@@ -115,11 +115,6 @@ class Attachments:
         known = self._interfaces.get(interface)
         return known.name if known is not None else ""
 
-    def index(self, name: str) -> int | None:
-        """Return the index of the interface called ``name``, if it is there."""
-        named = (index for index, known in self._interfaces.items() if known.name == name)
-        return next(named, None)
-
     def manages(self, interface: int) -> bool:
         """Whether the interface is one that the host may use."""
         return interface in self._interfaces

@@ -196,29 +196,30 @@ class Requester:
 
     def next_timer(self) -> float | None:
         """Return when `poll` must be called at the latest."""
-        return min(
-            (e.clock.due for e in self._exchanges.values() if e.clock.due is not None), default=None
-        )
+        return min((exchange.clock.due for exchange in self._exchanges.values()), default=None)
 
     def poll(self, now: float) -> list[Transmission]:
         """Return what must be sent now."""
         out = []
         for exchange in list(self._exchanges.values()):
-            due = exchange.clock.due
-            if due is None:
-                del self._exchanges[exchange.transaction_id]
-            elif due <= now:
-                link = self._link(exchange.interface)
-                earliest = link.rate.earliest(now)
-                if earliest > now:
-                    exchange.clock.due = earliest
+            if exchange.clock.due > now:
+                continue
+            if exchange.clock.exhausted:
+                if exchange.type is not MessageType.REQUEST:
+                    del self._exchanges[exchange.transaction_id]
                     continue
-                if exchange.advertised is not None:
-                    self._accept_advertised(exchange, now)
-                link.rate.note(now)
-                message = self._message(exchange, now)
-                exchange.clock.sent(now)
-                out.append(Transmission(exchange.interface, message, link.link_id, link.time))
+                self._look_for_servers(exchange, now)
+            link = self._link(exchange.interface)
+            earliest = link.rate.earliest(now)
+            if earliest > now:
+                exchange.clock.due = earliest
+                continue
+            if exchange.advertised is not None:
+                self._accept_advertised(exchange, now)
+            link.rate.note(now)
+            message = self._message(exchange, now)
+            exchange.clock.sent(now)
+            out.append(Transmission(exchange.interface, message, link.link_id, link.time))
         return out
 
     def receive(
@@ -242,14 +243,16 @@ class Requester:
             return self._advertised(exchange, message, server.duid, ondemand, now)
         if message.type is not MessageType.REPLY:
             return []
+        if exchange.type is MessageType.RELEASE:
+            # Whatever its status, the prefix is no longer ours (RFC 8415 section 18.2.10.3).
+            del self._exchanges[exchange.transaction_id]
+            return []
         outcomes = []
         for association in exchange.associations:
             outcome = self._outcome(exchange, association, message, ondemand, source, server.duid)
             if outcome is not None:
                 outcomes.append(outcome)
         self.cancel(outcome.association.iaid for outcome in outcomes)
-        if exchange.type is MessageType.RELEASE:
-            self._exchanges.pop(exchange.transaction_id, None)
         return outcomes
 
     # ---- building ------------------------------------------------------------------------------
@@ -331,6 +334,14 @@ class Requester:
             SCHEDULES[MessageType.REQUEST], urgent=True, now=now, random=self._random
         )
 
+    def _look_for_servers(self, exchange: _Exchange, now: float) -> None:
+        """Turn a Request that its server does not answer into a Solicit (RFC 8415 18.2.2)."""
+        exchange.type = MessageType.SOLICIT
+        exchange.server = None
+        exchange.clock = Retransmission(
+            SCHEDULES[MessageType.SOLICIT], urgent=False, now=now, random=self._random
+        )
+
     def _outcome(
         self,
         exchange: _Exchange,
@@ -347,13 +358,14 @@ class Requester:
             return Refused(association, interface, refusal)
         if ia is None:
             return None
-        if ia.status is not None and ia.status.code == Status.NO_BINDING:
-            return Lost(association, interface)
         given = _given(ia, association)
         if ondemand is None:
+            # Of our prefixes a server of another network knows nothing, whatever it says.
             return NotUnderstood(
                 association, interface, server, given.prefix if given is not None else None
             )
+        if ia.status is not None and ia.status.code == Status.NO_BINDING:
+            return Lost(association, interface)
         if given is None:
             return None
         if given.valid == 0:

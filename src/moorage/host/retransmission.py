@@ -46,14 +46,16 @@ class Retransmission:
         self._timeout = 0.0
         self._sent = 0
         self.started = now
-        self.due: float | None = now
+        self.due = now
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it was sent as often as it may be; at `due` the wait for an answer is over."""
+        return 0 < self._schedule.count <= self._sent
 
     def sent(self, now: float) -> None:
-        """Note a transmission at ``now``; `due` becomes the time of the next, or none."""
+        """Note a transmission at ``now``; `due` becomes the time of the next."""
         self._sent += 1
-        if self._schedule.count and self._sent > self._schedule.count:
-            self.due = None
-            return
         jitter = self._random.uniform(-0.1, 0.1)
         if now < self._urgent_until:
             first, maximum = URGENT_FIRST, URGENT_MAXIMUM

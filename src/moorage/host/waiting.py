@@ -31,6 +31,11 @@ class Waiter:
     deadline: float
     iaid: int | None = None
 
+    @property
+    def needs_service(self) -> bool:
+        """Whether it waits for what only a network with the service gives."""
+        return self.iaid is not None
+
     def granted(self, address: IPv6Address, valid_for: float) -> Answer:
         """Return the answer that gives ``address``, valid for so many seconds."""
         seconds = max(0, min(int(valid_for), 0xFFFF_FFFF))
@@ -79,10 +84,10 @@ class Waiting:
         """Remove and return those who have waited long enough, and why they fail."""
         out: list[tuple[Waiter, Reason]] = []
         for waiter in self._waiters:
-            if now >= waiter.deadline:
-                out.append((waiter, Reason.TIMEOUT if service_known else Reason.NO_SERVICE))
-            elif now >= waiter.support_deadline and not service_known:
+            if waiter.needs_service and not service_known and now >= waiter.support_deadline:
                 out.append((waiter, Reason.NO_SERVICE))
+            elif now >= waiter.deadline:
+                out.append((waiter, Reason.TIMEOUT))
         over = [waiter for waiter, _ in out]
         self._waiters = [waiter for waiter in self._waiters if waiter not in over]
         return out
@@ -91,7 +96,9 @@ class Waiting:
         """Return when the next one has waited long enough."""
         return min(
             (
-                waiter.deadline if service_known else min(waiter.deadline, waiter.support_deadline)
+                min(waiter.deadline, waiter.support_deadline)
+                if waiter.needs_service and not service_known
+                else waiter.deadline
                 for waiter in self._waiters
             ),
             default=None,

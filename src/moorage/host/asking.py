@@ -1,0 +1,69 @@
+"""Asking the network: for what is missing, for more time, and to take something back."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Network
+
+from moorage.host.actions import SendDhcp
+from moorage.host.attachment import Attachment
+from moorage.host.known import Known
+from moorage.host.lease import Lease
+from moorage.host.requester import Association
+from moorage.wire.dhcp6 import MessageType
+
+_NEVER = float("inf")
+
+
+class Asking:
+    """Starts the exchanges of the requester."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+
+    def attachment(self) -> Attachment | None:
+        """Return the attachment where new prefixes are asked for."""
+        serving = self._known.serving
+        return self._known.attachments.get(serving.trying) or self._known.attachments.get(
+            serving.current
+        )
+
+    def request_missing(self, attachment: Attachment, now: float) -> None:
+        """Ask on a link for what policy wants and for what nobody was asked for yet."""
+        for type_ in self._known.at_boot:
+            present = self._known.leases.usable(type_) or self._known.leases.requested(type_)
+            waits = now < max(attachment.unsupported_until, self._known.retry_at.get(type_, now))
+            if present is None and not waits and attachment.offers(type_):
+                self._known.leases.add(Lease(self._known.new_iaid(), type_, kept=True))
+        for lease in self._known.leases.awaited():
+            if self._known.requester.pending(lease.iaid) is None:
+                self._known.requester.start(
+                    MessageType.SOLICIT,
+                    attachment.interface,
+                    [lease.association],
+                    now,
+                    urgent=True,
+                )
+
+    def renew(self, lease: Lease, now: float) -> None:
+        """Renew a lease whose T1 has come, or rebind it at T2 (RFC 8415 section 18.2.4, 5)."""
+        if lease.path is None:
+            return
+        kind, server = MessageType.RENEW, lease.server
+        lease.renew_at = _NEVER
+        if now >= lease.rebind_at:
+            kind, server = MessageType.REBIND, b""
+            lease.rebind_at = _NEVER
+        self._known.requester.start(
+            kind, lease.path.interface, [lease.association], now, server=server or None
+        )
+
+    def hand_back(self, interface: int, server: bytes, prefix: IPv6Network, now: float) -> None:
+        """Release a prefix that we do not take."""
+        unwanted_ = Association(self._known.new_iaid(), None, prefix)
+        self._known.requester.start(MessageType.RELEASE, interface, [unwanted_], now, server=server)
+
+    def send(self, now: float) -> None:
+        """Send what is due."""
+        self._known.out += [
+            SendDhcp(transmission) for transmission in self._known.requester.poll(now)
+        ]

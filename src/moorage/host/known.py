@@ -1,0 +1,53 @@
+"""Everything that the host knows, and what it has decided to do; the core's parts share it."""
+
+from __future__ import annotations
+
+from random import Random
+
+from moorage.host.actions import Action, Note
+from moorage.host.attachment import Attachments
+from moorage.host.config import HostConfig
+from moorage.host.leases import Leases
+from moorage.host.ordinary import OrdinaryAddresses
+from moorage.host.requester import Requester
+from moorage.host.serving import Serving
+from moorage.host.waiting import Waiting
+from moorage.service import ServiceType
+
+
+class Known:
+    """What the parts of the core share.
+
+    Attributes:
+        retry_at: when a type that policy wants may be asked for again after a refusal.
+        out: what the shell is to do, in the order in which it was decided.
+    """
+
+    def __init__(self, config: HostConfig, duid: bytes, random: Random) -> None:
+        self.config = config
+        self.at_boot = config.types_at_boot
+        self.random = random
+        self.attachments = Attachments(config.interfaces)
+        self.serving = Serving(config.dwell)
+        self.requester = Requester(duid, random)
+        self.leases = Leases()
+        self.waiting = Waiting()
+        self.ordinary = OrdinaryAddresses()
+        self.retry_at: dict[ServiceType, float] = {}
+        self.out: list[Action] = []
+
+    @property
+    def service_known(self) -> bool:
+        """Whether any link that we are on has shown that it knows the service."""
+        return any(link.knows_service for link in self.attachments.newest_first())
+
+    def new_iaid(self) -> int:
+        """Return an IAID that no lease has."""
+        iaid = self.random.getrandbits(32)
+        while iaid in self.leases:
+            iaid = self.random.getrandbits(32)
+        return iaid
+
+    def note(self, text: str) -> None:
+        """Tell the operator something."""
+        self.out.append(Note(text))
