@@ -23,7 +23,7 @@ from moorage.kernel import seg6, sysctl
 from moorage.kernel.addresses import AddressTable, NetlinkAddressTable
 from moorage.kernel.fake import FakeKernel, FakeRouteTable
 from moorage.kernel.links import Link, LinkTable, NetlinkLinkTable
-from moorage.kernel.monitor import Event, Group, Monitor, NetlinkMonitor
+from moorage.kernel.monitor import AddressChanged, Event, Group, Monitor, NetlinkMonitor
 from moorage.kernel.netlink_routes import NetlinkRouteTable
 from moorage.kernel.sysctl import Sysctl
 from moorage.numbers import ROUTE_PROTOCOL
@@ -129,6 +129,20 @@ class KernelWorld(World):
         self._ip("link", "set", f"{name}-far", "up")
         self._ip("link", "set", name, "up")
         return socket.if_nametoindex(name)
+
+    def add_address(self, address: str, length: int, name: str = "lo") -> None:
+        """Add an address in the namespace of the calling thread, and wait until it works."""
+        expected = IPv6Address(address)
+        with closing(NetlinkMonitor([Group.ADDRESS])) as monitor:
+            self._ip("address", "add", f"{address}/{length}", "dev", name, "nodad")
+            self.wait(
+                monitor,
+                lambda event: (
+                    isinstance(event, AddressChanged)
+                    and event.address.address == expected
+                    and event.address.usable
+                ),
+            )
 
     def set_down(self, index: int) -> None:
         self._ip("link", "set", socket.if_indextoname(index), "down")

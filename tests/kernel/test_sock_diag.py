@@ -7,14 +7,12 @@ import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from moorage.kernel.monitor import AddressChanged, Event, Group
 from moorage.kernel.netlink import Overrun
 from moorage.kernel.sock_diag import (
     DestroyMonitor,
@@ -25,7 +23,7 @@ from moorage.kernel.sock_diag import (
 )
 
 if TYPE_CHECKING:
-    from tests.kernel.conftest import Ip, KernelWorld
+    from tests.kernel.conftest import KernelWorld
 
 pytestmark = pytest.mark.netns
 
@@ -74,20 +72,10 @@ class Sockets:
         return asking, self.keep(accepted)
 
 
-def works(address: IPv6Address, event: Event) -> bool:
-    return (
-        isinstance(event, AddressChanged)
-        and event.address.address == address
-        and event.address.usable
-    )
-
-
 @pytest.fixture
-def sockets(kernel: KernelWorld, ip: Ip) -> Iterator[Sockets]:
-    monitor = kernel.monitor([Group.ADDRESS])
+def sockets(kernel: KernelWorld) -> Iterator[Sockets]:
     for address in (ADDRESS, NEIGHBOURING, CORRESPONDENT):
-        ip("address", "add", f"{address}/128", "dev", "lo", "nodad")
-        kernel.wait(monitor, partial(works, IPv6Address(address)))
+        kernel.add_address(address, 128)
     with ExitStack() as stack:
         yield Sockets(stack)
 
