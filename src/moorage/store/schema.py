@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,14 +117,28 @@ def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
 
 def _create(connection: sqlite3.Connection, path: str) -> None:
     """Make the tables, unless another process is quicker."""
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("BEGIN IMMEDIATE")
-    if not _is_ours(connection, path):
+    with _alone(path):
+        # SQLite does not wait for another process that turns the same file into a WAL one.
+        if _is_ours(connection, path):
+            return
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
         for statement in _TABLES.split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {_VERSION}")
-    connection.execute("COMMIT")
+        connection.execute("COMMIT")
+
+
+@contextmanager
+def _alone(path: str) -> Iterator[None]:
+    """Be the only one that makes a store in the folder of ``path``."""
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def prefix_row(prefix: IPv6Network) -> Row:

@@ -7,12 +7,14 @@ import multiprocessing
 import resource
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import replace
 from ipaddress import IPv6Network
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from moorage.store import open_store
 from moorage.store.memory import MemoryStore
 from moorage.store.model import Binding, Router
 from moorage.store.protocol import BindingChanged, Create, RouterChanged, StoreError, Update
+from moorage.store.schema import connect
 from moorage.store.sqlite import SqliteStore
 
 _processes = multiprocessing.get_context("spawn")
@@ -226,6 +229,20 @@ async def test_many_may_open_a_new_file_at_once(path: str) -> None:
     assert {(await store.snapshot()).revision for store in stores} == {0}
     for store in stores:
         await store.close()
+
+
+def test_new_file_is_made_once(tmp_path: Path) -> None:
+    for number in range(20):
+        path = str(tmp_path / f"{number}.db")
+        together = Barrier(4)
+
+        def connect_to(path: str, together: Barrier = together) -> sqlite3.Connection:
+            together.wait()
+            return connect(path)
+
+        with ThreadPoolExecutor(4) as pool:
+            for connection in pool.map(connect_to, [path] * 4):
+                connection.close()
 
 
 async def test_newer_schema_is_refused(path: str, store: SqliteStore) -> None:
