@@ -15,6 +15,7 @@ from moorage.wire.dhcp6 import MessageType
 URGENT_FIRST = 0.1
 URGENT_MAXIMUM = 1.0
 URGENT_PERIOD = 10.0
+_JITTER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,12 @@ class Retransmission:
     def sent(self, now: float) -> None:
         """Note a transmission at ``now``; `due` becomes the time of the next."""
         self._sent += 1
-        jitter = self._random.uniform(-0.1, 0.1)
+        jitter = self._random.uniform(-_JITTER, _JITTER)
         if now < self._urgent_until:
             first, maximum = URGENT_FIRST, URGENT_MAXIMUM
         else:
             first, maximum = self._schedule.initial, self._schedule.maximum
-        if self._timeout < first:
+        if self._timeout < first * (1 - _JITTER):
             self._timeout = first * (1 + jitter)
         else:
             self._timeout = self._timeout * (2 + jitter)
