@@ -1,0 +1,291 @@
+"""A host core on a clock that is turned by hand, and a network that answers it from a script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address, IPv6Network
+from random import Random
+from typing import TypeVar
+
+from moorage.host.actions import (
+    Action,
+    Answer,
+    CountSockets,
+    DestroySockets,
+    SendDhcp,
+)
+from moorage.host.config import HostConfig
+from moorage.host.core import HostCore
+from moorage.host.lease import Lease
+from moorage.kernel.addresses import Address, AddressFlags
+from moorage.kernel.links import Link
+from moorage.service import ServiceType
+from moorage.wire.app import Operation, Reply, Request
+from moorage.wire.dhcp6 import (
+    ClientId,
+    IaPd,
+    IaPrefix,
+    Message,
+    MessageType,
+    OnDemand,
+    Option,
+    PathMtu,
+    RapidCommit,
+    Refusal,
+    RefusalReason,
+    ServerId,
+    ServiceTypeOf,
+    Status,
+    StatusCode,
+    SubOption,
+)
+from moorage.wire.nd import OnDemandLink, PrefixInformation, RouterAdvertisement
+
+_T = TypeVar("_T")
+
+WL0, WL1 = 2, 3
+DUID = b"\x00\x04" + bytes(range(16))
+SERVER = b"\x00\x04" + bytes(16)
+DOMAIN = b"operator"
+ROUTERS = {WL0: IPv6Address("fe80::a1"), WL1: IPv6Address("fe80::a2")}
+MAC = b"\x02\0\0\0\0\1"
+CONFIG = HostConfig(interfaces=["wl0", "wl1"])
+
+FIXED = ServiceType.FIXED
+LASTING = ServiceType.SESSION_LASTING
+ORDINARY = ServiceType.NON_PERSISTENT
+GRACEFUL = ServiceType.GRACEFUL_REPLACEMENT
+
+
+def link(interface: int, *, up: bool = True) -> Link:
+    return Link(interface, f"wl{interface - WL0}", MAC, 1500, True, up, False)
+
+
+def link_local(interface: int) -> Address:
+    return Address(IPv6Address("fe80::1234"), interface, 64)
+
+
+def slaac(interface: int, prefix: IPv6Network, valid: int | None = 3600) -> Address:
+    """Return the address that the kernel forms from an advertised prefix."""
+    return Address(prefix[0x1234], interface, 64, valid, valid, 2, AddressFlags.NONE)
+
+
+def advertisement(
+    link_id: bytes | None = None,
+    *prefixes: IPv6Network,
+    offered: Iterable[ServiceType] = ServiceType,
+    lifetime: int = 1800,
+) -> RouterAdvertisement:
+    """Return what a router sends; without a link id it does not know the service."""
+    options = [PrefixInformation(prefix, True, True, 3600, 1800) for prefix in prefixes]
+    service = [] if link_id is None else [OnDemandLink(frozenset(offered), DOMAIN, link_id)]
+    return RouterAdvertisement(64, False, False, lifetime, 0, 0, (*options, *service))
+
+
+@dataclass
+class Network:
+    """Answers a host's messages; the fields are the script.
+
+    Attributes:
+        silent: the interfaces on which nothing answers.
+        knows_service: whether answers carry our option.
+        refuses: why nothing new is given.
+        gives: prefixes to give instead of fresh ones.
+        withdrawn: types that a Rebind no longer finds.
+        replaced: types that a Rebind finds for the grace time only.
+        unknown: whether it has no bindings.
+    """
+
+    silent: set[int] = field(default_factory=set)
+    knows_service: bool = True
+    refuses: RefusalReason | None = None
+    gives: list[IPv6Network] = field(default_factory=list)
+    withdrawn: set[ServiceType] = field(default_factory=set)
+    replaced: set[ServiceType] = field(default_factory=set)
+    unknown: bool = False
+    heard: list[tuple[int, Message]] = field(default_factory=list)
+    bindings: dict[int, IPv6Network] = field(default_factory=dict)
+    released: list[IPv6Network] = field(default_factory=list)
+    lifetimes: tuple[int, int, int, int] = (3600, 7200, 600, 1200)
+    _given: int = 0
+
+    def types(self) -> list[MessageType]:
+        """Return the types of the messages heard, and forget them."""
+        heard, self.heard = self.heard, []
+        return [message.type for _, message in heard]
+
+    def answer(self, interface: int, message: Message) -> Message | None:
+        self.heard.append((interface, message))
+        if interface in self.silent:
+            return None
+        options: list[Option] = [ClientId(DUID), ServerId(SERVER)]
+        if message.first(RapidCommit):
+            options.append(RapidCommit())
+        asked = OnDemand.of(message) or OnDemand(())
+        about: list[SubOption] = []
+        for ia in message.every(IaPd):
+            kind = asked.service_type(ia.iaid)
+            options.append(self._ia(message, ia, kind, about))
+            if kind is not None:
+                about.append(ServiceTypeOf(ia.iaid, kind))
+        if self.knows_service:
+            options.append(OnDemand(tuple(about)).to_option())
+        return Message(MessageType.REPLY, message.transaction_id, tuple(options))
+
+    def _ia(
+        self, message: Message, ia: IaPd, kind: ServiceType | None, about: list[SubOption]
+    ) -> IaPd:
+        preferred, valid, t1, t2 = self.lifetimes
+        if message.type is MessageType.RELEASE:
+            found = self.bindings.pop(ia.iaid, None)
+            if found is not None and found == ia.prefixes[0].prefix:
+                self.released.append(found)
+            return IaPd(ia.iaid, 0, 0)
+        moving = message.type is MessageType.REBIND
+        if moving and kind in self.withdrawn:
+            return IaPd(ia.iaid, 0, 0, (IaPrefix(0, 0, ia.prefixes[0].prefix),))
+        if self.unknown:
+            return IaPd(ia.iaid, 0, 0, (StatusCode(Status.NO_BINDING),))
+        if message.type is MessageType.SOLICIT:
+            if self.refuses is not None:
+                about.append(Refusal(ia.iaid, self.refuses))
+                return IaPd(ia.iaid, 0, 0, (StatusCode(Status.NO_PREFIX_AVAIL),))
+            if ia.iaid not in self.bindings:
+                self.bindings[ia.iaid] = self.gives.pop(0) if self.gives else self._fresh()
+        if moving and kind in self.replaced:
+            preferred, valid = 0, 60
+        about.append(PathMtu(ia.iaid, 1400))
+        prefix = self.bindings.get(ia.iaid, ia.prefixes[0].prefix)
+        return IaPd(ia.iaid, t1, t2, (IaPrefix(preferred, valid, prefix),))
+
+    def _fresh(self) -> IPv6Network:
+        self._given += 1
+        return IPv6Network((0x20010DB800A0 << 80 | self._given << 64, 64))
+
+
+class Host:
+    """A core with everything around it; asking and being answered take no time."""
+
+    def __init__(
+        self,
+        network: Network | None = None,
+        config: HostConfig = CONFIG,
+        leases: Iterable[Lease] = (),
+        seed: int = 1,
+    ) -> None:
+        self.now = 1000.0
+        self.network = network or Network()
+        self.core = HostCore(config, DUID, Random(seed))
+        self.done: list[Action] = []
+        self.replies: dict[int, Reply] = {}
+        self.sockets: dict[IPv6Address, set[int]] = {}
+        self._request = 0
+        self.do(self.core.restore(leases))
+
+    def do(self, actions: Iterable[Action]) -> None:
+        """Do as the daemon does."""
+        for action in actions:
+            self.done.append(action)
+            match action:
+                case Answer(_, reply):
+                    assert reply.id not in self.replies
+                    self.replies[reply.id] = reply
+                case CountSockets(address):
+                    found = self.sockets.get(address, set())
+                    self.do(self.core.sockets_counted(address, found, self.now))
+                case DestroySockets(address, cookies):
+                    users = self.sockets.get(address, set())
+                    for cookie in set(users if cookies is None else cookies):
+                        self.close(cookie)
+                case SendDhcp(sent):
+                    answer = self.network.answer(sent.interface, sent.message)
+                    if answer is not None:
+                        self.answer(sent.interface, answer)
+                case _:
+                    pass
+
+    def answer(self, interface: int, message: Message) -> None:
+        router = ROUTERS[interface]
+        self.do(self.core.dhcp_received(interface, router, message, self.now))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; the core is polled exactly when it asks for it."""
+        end = self.now + seconds
+        while (due := self.core.next_timer()) is not None and due <= end:
+            self.now = max(self.now, due)
+            self.do(self.core.poll(self.now))
+            again = self.core.next_timer()
+            assert again is None or again > self.now
+        self.now = end
+
+    def attach(self, interface: int = WL0, *, heard: bytes | None = None) -> None:
+        """Come up on a link and, with ``heard``, hear the router of the link with that id."""
+        self.do(self.core.link_changed(link(interface), self.now))
+        self.do(self.core.address_changed(link_local(interface), self.now))
+        if heard is not None:
+            self.hear(advertisement(heard), interface)
+
+    def detach(self, interface: int = WL0) -> None:
+        self.do(self.core.link_changed(link(interface, up=False), self.now))
+        self.do(self.core.address_removed(link_local(interface), self.now))
+
+    def hear(self, message: RouterAdvertisement, interface: int = WL0) -> None:
+        router = ROUTERS[interface]
+        self.do(self.core.router_advertised(interface, router, message, self.now))
+
+    def setsc(
+        self,
+        kind: int,
+        cookie: int | None = 1,
+        *,
+        on_net: bool = False,
+        timeout: float = 0.0,
+        client: str = "application",
+    ) -> int:
+        """Ask as an application does and return the request's number."""
+        self._request += 1
+        operation = Operation.HOLD if cookie is None else Operation.SETSC
+        request = Request(self._request, operation, kind, on_net, int(timeout * 1000))
+        self.do(self.core.setsc(client, request, cookie, self.now))
+        reply = self.replies.get(self._request)
+        if reply is not None and reply.status == 0 and cookie is not None:
+            self.sockets.setdefault(reply.address, set()).add(cookie)
+        return self._request
+
+    def ask(self, kind: int, cookie: int | None = 1, *, on_net: bool = False) -> Reply:
+        """Ask and return the reply, which must have come in the same call."""
+        return self.replies[self.setsc(kind, cookie, on_net=on_net)]
+
+    def close(self, cookie: int) -> None:
+        """End a socket."""
+        for users in self.sockets.values():
+            users.discard(cookie)
+        self.do(self.core.socket_destroyed(cookie, self.now))
+
+    def lease(self, address: IPv6Address) -> Lease | None:
+        return next((lease for lease in self.core.leases if lease.address == address), None)
+
+    def took(self, kind: type[_T]) -> list[_T]:
+        """Return the actions of a kind since the last time, and forget all."""
+        done, self.done = self.done, []
+        return [action for action in done if isinstance(action, kind)]
+
+
+def config(**changes: object) -> HostConfig:
+    """Return the usual configuration with ``changes``."""
+    values = {name: getattr(CONFIG, name) for name in CONFIG.__struct_fields__}
+    return HostConfig(**{**values, **changes})
+
+
+def reply(message: Message, *options: Option, source: bytes = SERVER) -> Message:
+    """Return the Reply to ``message`` with these options."""
+    head = (ClientId(DUID), ServerId(source))
+    return Message(MessageType.REPLY, message.transaction_id, (*head, *options))
+
+
+def without(message: Message, kind: type[Option]) -> Message:
+    """Return ``message`` without the options of a kind."""
+    return replace(
+        message, options=tuple(option for option in message.options if not isinstance(option, kind))
+    )

@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+from random import Random
+
+import pytest
+
+from moorage.host.requester import (
+    Association,
+    Granted,
+    Lost,
+    NotUnderstood,
+    Outcome,
+    Refused,
+    Requester,
+    Transmission,
+)
+from moorage.identity import NO_LINK
+from moorage.service import ServiceType
+from moorage.wire.dhcp6 import (
+    ClientId,
+    ElapsedTime,
+    IaPd,
+    IaPrefix,
+    Message,
+    MessageType,
+    OnDemand,
+    Option,
+    OptionRequest,
+    PathMtu,
+    Preference,
+    RapidCommit,
+    Refusal,
+    RefusalReason,
+    ServerId,
+    ServiceTypeOf,
+    Status,
+    StatusCode,
+    SubOption,
+    TimeAndLink,
+    VendorOpts,
+)
+from moorage.wire.errors import WireError
+from tests.scripted import DUID, SERVER, WL0, WL1
+
+ROUTER = IPv6Address("fe80::a1")
+PREFIX = IPv6Network("2001:db8:a0:1::/64")
+OTHER = IPv6Network("2001:db8:a0:2::/64")
+NEW = Association(7, ServiceType.SESSION_LASTING)
+HELD = Association(7, ServiceType.SESSION_LASTING, PREFIX)
+HELD_TOO = Association(8, ServiceType.FIXED, OTHER)
+LINK = b"a link 1"
+TYPE = ServiceTypeOf(7, ServiceType.SESSION_LASTING)
+GIVEN = IaPd(7, 600, 1200, (IaPrefix(3600, 7200, PREFIX),))
+
+
+class Bench:
+    """A requester on a clock turned by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.requester = Requester(DUID, Random(4))
+
+    def start(self, kind: MessageType, *which: Association, server: bytes | None = None) -> Message:
+        self.requester.start(kind, WL0, which, self.now, urgent=True, server=server)
+        return self.sent()
+
+    def poll(self) -> list[Transmission]:
+        return self.requester.poll(self.now)
+
+    def sent(self) -> Message:
+        [transmission] = self.poll()
+        return transmission.message
+
+    def wait(self) -> Transmission:
+        """Return what is sent next, when it is due."""
+        due = self.requester.next_timer()
+        assert due is not None
+        assert due > self.now
+        self.now = due
+        [transmission] = self.poll()
+        return transmission
+
+    def receive(self, message: Message, interface: int = WL0) -> list[Outcome]:
+        return self.requester.receive(interface, ROUTER, message, self.now)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def answer(
+    to: Message,
+    *options: Option,
+    ours: tuple[SubOption, ...] | None = (TYPE,),
+    kind: MessageType = MessageType.REPLY,
+) -> Message:
+    service = () if ours is None else (OnDemand(ours).to_option(),)
+    return Message(kind, to.transaction_id, (ClientId(DUID), ServerId(SERVER), *options, *service))
+
+
+def test_solicit(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    assert solicit.type is MessageType.SOLICIT
+    assert solicit.first(ClientId) == ClientId(DUID)
+    assert solicit.first(ElapsedTime) == ElapsedTime(0)
+    assert solicit.first(RapidCommit) is not None
+    assert solicit.first(ServerId) is None
+    wanted = solicit.first(OptionRequest)
+    assert wanted is not None
+    assert VendorOpts.option_code in wanted.codes
+    hint = IaPrefix(0, 0, IPv6Network("::/64"))
+    assert solicit.every(IaPd) == (IaPd(7, 0, 0, (hint,)),)
+    assert OnDemand.of(solicit) == OnDemand((TYPE,))
+
+
+def test_reply_to_solicit(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    reply = answer(solicit, GIVEN, ours=(TYPE, PathMtu(7, 1400)))
+    assert bench.receive(reply) == [
+        Granted(
+            NEW,
+            WL0,
+            ROUTER,
+            SERVER,
+            PREFIX,
+            preferred=3600,
+            valid=7200,
+            t1=600,
+            t2=1200,
+            type=ServiceType.SESSION_LASTING,
+            mtu=1400,
+        )
+    ]
+    assert bench.requester.next_timer() is None
+    assert bench.receive(reply) == []
+
+
+def test_advertise_with_the_highest_preference_is_requested_at_once(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    offer = answer(solicit, GIVEN, Preference(255), kind=MessageType.ADVERTISE)
+    assert bench.receive(offer) == []
+    request = bench.sent()
+    assert request.type is MessageType.REQUEST
+    assert request.first(ServerId) == ServerId(SERVER)
+    assert request.first(RapidCommit) is None
+    [granted] = bench.receive(answer(request, GIVEN))
+    assert isinstance(granted, Granted)
+
+
+def test_other_advertise_waits_for_the_first_timeout(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    offer = answer(solicit, GIVEN, kind=MessageType.ADVERTISE)
+    better = replace(offer, options=(ClientId(DUID), ServerId(b"\0\3better"), GIVEN, Preference(9)))
+    worse = replace(offer, options=(ClientId(DUID), ServerId(b"\0\3worse"), GIVEN, Preference(8)))
+    for message in (offer, better, worse):
+        assert bench.receive(message) == []
+        assert bench.poll() == []
+    request = bench.wait().message
+    assert request.type is MessageType.REQUEST
+    assert request.first(ServerId) == ServerId(b"\0\3better")
+
+
+def test_advertise_that_refuses(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    full = IaPd(7, 0, 0, (StatusCode(Status.NO_PREFIX_AVAIL),))
+    offer = answer(solicit, full, Preference(255), kind=MessageType.ADVERTISE)
+    assert bench.receive(offer) == [Refused(NEW, WL0, RefusalReason.POOL_FULL)]
+    assert bench.requester.next_timer() is None
+
+
+def test_request_without_an_answer_goes_back_to_solicit(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    bench.receive(answer(solicit, GIVEN, Preference(255), kind=MessageType.ADVERTISE))
+    kinds = [bench.sent().type]
+    while kinds[-1] is MessageType.REQUEST:
+        kinds.append(bench.wait().message.type)
+    assert kinds == [MessageType.REQUEST] * 10 + [MessageType.SOLICIT]
+
+
+def test_rebind_carries_all_and_answers_may_come_in_parts(bench: Bench) -> None:
+    rebind = bench.start(MessageType.REBIND, HELD, HELD_TOO)
+    assert [ia.prefixes[0].prefix for ia in rebind.every(IaPd)] == [PREFIX, OTHER]
+    assert rebind.first(ServerId) is None
+    [first] = bench.receive(answer(rebind, GIVEN))
+    assert first.association == HELD
+    again = bench.wait().message
+    assert again.transaction_id == rebind.transaction_id
+    assert [ia.iaid for ia in again.every(IaPd)] == [8]
+
+
+def test_lost_reply(bench: Bench) -> None:
+    rebind = bench.start(MessageType.REBIND, HELD)
+    started = bench.now
+    again = bench.wait().message
+    assert again.type is MessageType.REBIND
+    assert again.transaction_id == rebind.transaction_id
+    elapsed = again.first(ElapsedTime)
+    assert elapsed == ElapsedTime(int((bench.now - started) * 100))
+    assert bench.now - started <= 0.11
+    [granted] = bench.receive(answer(again, GIVEN))
+    assert isinstance(granted, Granted)
+
+
+def test_release_ends_after_four_without_an_answer(bench: Bench) -> None:
+    count = 1
+    bench.requester.start(MessageType.RELEASE, WL0, [HELD], bench.now, server=SERVER)
+    assert bench.sent().first(ServerId) == ServerId(SERVER)
+    while (due := bench.requester.next_timer()) is not None:
+        bench.now = due
+        count += len(bench.poll())
+    assert count == 4
+
+
+@pytest.mark.parametrize("status", [Status.SUCCESS, Status.NO_BINDING])
+def test_release_ends_with_any_answer_and_says_nothing_of_the_lease(
+    bench: Bench, status: Status
+) -> None:
+    release = bench.start(MessageType.RELEASE, HELD, server=SERVER)
+    gone = IaPd(7, 0, 0, (StatusCode(status),))
+    assert bench.receive(answer(release, gone, StatusCode(status))) == []
+    assert bench.requester.next_timer() is None
+
+
+def test_refusal_for_the_signature_is_signed_again_at_once_and_once(bench: Bench) -> None:
+    rebind = bench.start(MessageType.REBIND, HELD)
+    refused = answer(
+        rebind,
+        IaPd(7, 0, 0, (StatusCode(Status.NO_PREFIX_AVAIL),)),
+        ours=(
+            TYPE,
+            Refusal(7, RefusalReason.SIGNATURE_OR_TIME),
+            TimeAndLink(5_000_000, LINK),
+        ),
+    )
+    assert bench.receive(refused) == []
+    [again] = bench.poll()
+    assert again.link_id == LINK
+    assert again.network_time is not None
+    assert (again.network_time.time, again.network_time.heard) == (5_000_000, bench.now)
+    assert bench.receive(refused) == [Refused(HELD, WL0, RefusalReason.SIGNATURE_OR_TIME)]
+    assert bench.poll() == []
+
+
+def test_refusal_for_another_reason(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    refused = answer(solicit, ours=(TYPE, Refusal(7, RefusalReason.QUOTA)))
+    assert bench.receive(refused) == [Refused(NEW, WL0, RefusalReason.QUOTA)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [(StatusCode(Status.NO_BINDING),), (IaPrefix(0, 0, PREFIX),)],
+    ids=["NoBinding", "lifetimes 0"],
+)
+def test_lost(bench: Bench, body: tuple[Option, ...]) -> None:
+    rebind = bench.start(MessageType.REBIND, HELD)
+    assert bench.receive(answer(rebind, IaPd(7, 0, 0, body))) == [Lost(HELD, WL0)]
+
+
+def test_another_prefix_gone_beside_ours(bench: Bench) -> None:
+    rebind = bench.start(MessageType.REBIND, HELD)
+    body = (IaPrefix(0, 0, OTHER), IaPrefix(3600, 7200, PREFIX))
+    [granted] = bench.receive(answer(rebind, IaPd(7, 1, 2, body)))
+    assert isinstance(granted, Granted)
+    assert granted.prefix == PREFIX
+
+
+def test_reply_without_our_option(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    found = bench.receive(answer(solicit, GIVEN, ours=None))
+    assert found == [NotUnderstood(NEW, WL0, SERVER, PREFIX)]
+
+
+def test_no_binding_without_our_option_is_no_loss(bench: Bench) -> None:
+    """A plain DHCPv6 server on a foreign link must not end what another network gave."""
+    rebind = bench.start(MessageType.REBIND, HELD)
+    nothing = IaPd(7, 0, 0, (StatusCode(Status.NO_BINDING),))
+    found = bench.receive(answer(rebind, nothing, ours=None))
+    assert found == [NotUnderstood(HELD, WL0, SERVER, None)]
+
+
+def test_what_is_not_for_us_is_ignored(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    good = answer(solicit, GIVEN)
+    due = bench.requester.next_timer()
+    wrong_id = replace(good, transaction_id=good.transaction_id ^ 1)
+    other_client = replace(good, options=(ClientId(DUID + b"x"), *good.options[1:]))
+    no_client = replace(good, options=good.options[1:])
+    no_server = replace(good, options=(good.options[0], *good.options[2:]))
+    not_an_answer = replace(good, type=MessageType.SOLICIT)
+    for message in (wrong_id, other_client, no_client, no_server, not_an_answer):
+        assert bench.receive(message) == []
+    assert bench.receive(good, WL1) == []
+    assert bench.requester.next_timer() == due
+    assert len(bench.receive(good)) == 1
+
+
+def test_reply_about_other_associations_only(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    assert bench.receive(answer(solicit, replace(GIVEN, iaid=99))) == []
+    assert bench.requester.pending(7) == (MessageType.SOLICIT, WL0)
+
+
+def test_malformed_option_of_ours(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    twice = answer(solicit, GIVEN, OnDemand(()).to_option())
+    with pytest.raises(WireError):
+        bench.receive(twice)
+
+
+def test_an_association_is_in_one_exchange_only(bench: Bench) -> None:
+    bench.start(MessageType.REBIND, HELD, HELD_TOO)
+    renew = bench.start(MessageType.RENEW, HELD, server=SERVER)
+    assert bench.requester.pending(7) == (MessageType.RENEW, WL0)
+    assert bench.requester.pending(8) == (MessageType.REBIND, WL0)
+    bench.requester.cancel([7])
+    assert bench.requester.pending(7) is None
+    assert bench.receive(answer(renew, GIVEN)) == []
+
+
+def test_signatures_name_the_link_that_was_heard_and_never_the_one_before(bench: Bench) -> None:
+    bench.requester.link_heard(WL0, LINK)
+    bench.requester.start(MessageType.REBIND, WL0, [HELD], bench.now)
+    assert [t.link_id for t in bench.poll()] == [LINK]
+    bench.requester.link_lost(WL0)
+    assert bench.requester.pending(7) is None
+    bench.requester.start(MessageType.REBIND, WL0, [HELD], bench.now)
+    assert [t.link_id for t in bench.poll()] == [NO_LINK]
+
+
+def test_never_more_than_ten_a_second_on_a_link(bench: Bench) -> None:
+    for number in range(25):
+        association = Association(number, ServiceType.FIXED)
+        bench.requester.start(MessageType.SOLICIT, WL0, [association], bench.now)
+    assert len(bench.poll()) == 10
+    bench.requester.start(MessageType.SOLICIT, WL1, [Association(99, ServiceType.FIXED)], bench.now)
+    assert [t.interface for t in bench.poll()] == [WL1]
+    due = bench.requester.next_timer()
+    assert due is not None
+    assert due > bench.now
