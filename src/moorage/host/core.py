@@ -207,23 +207,25 @@ class HostCore:
 
     def poll(self, now: float) -> list[Action]:
         """Do what is due."""
-        for waiter, reason in self._known.waiting.expired(
-            now, service_known=self._known.service_known
-        ):
+        known = self._known
+        for waiter, reason in known.waiting.expired(now, service_known=known.service_known):
             self._demand.give_up(waiter, reason, now)
-        for lease in self._known.leases.expired(now):
+        for lease in known.leases.expired(now):
             self._tenure.end(lease, Reason.TIMEOUT, "its lifetime is over")
-        for lease in self._known.leases.lingered(now):
-            lease.linger_until = now + self._known.config.linger
+        for lease in known.leases.lingered(now):
+            lease.linger_until = now + known.config.linger
             lease.counting = True
             if lease.address is not None:
-                self._known.out.append(CountSockets(lease.address))
-        for lease in self._known.leases.held(now - self._known.config.hold):
+                known.out.append(CountSockets(lease.address))
+        for lease in known.leases.held(now - known.config.hold):
             lease.refusing = True
-            self._known.out.append(Reconcile())
-        for lease in self._known.leases.to_renew(now):
+            known.out.append(Reconcile())
+        for lease, path in known.leases.to_switch(now):
+            lease.switch(path)
+            known.out += [Reconcile(), Persist()]
+        for lease in known.leases.to_renew(now):
             self._asking.renew(lease, now)
-        self._known.retry_at = {type_: at for type_, at in self._known.retry_at.items() if at > now}
+        known.retry_at = {type_: at for type_, at in known.retry_at.items() if at > now}
         self._movement.review(now)
         self._asking.send(now)
         return self._flush()

@@ -33,6 +33,7 @@ class Lease:
     Attributes:
         kept: wanted by policy, so that it does not end when no socket is left.
         path: where it is, or was last, served.
+        next_path: where it is served now while ``path`` still works, until ``switch_at``.
         detached_since: when the link of ``path`` went away, if it did.
         refusing: whether its packets are refused by now, instead of dropped in silence.
         renew_at: T1 and ...
@@ -49,6 +50,8 @@ class Lease:
     address: IPv6Address | None = None
     server: bytes = b""
     path: Path | None = None
+    next_path: Path | None = None
+    switch_at: float = 0.0
     detached_since: float | None = None
     refusing: bool = False
     granted_at: float = 0.0
@@ -68,6 +71,11 @@ class Lease:
     def association(self) -> Association:
         """The lease as the network knows it."""
         return Association(self.iaid, self.type, self.prefix)
+
+    def switch(self, path: Path) -> None:
+        """Send by ``path`` from now on."""
+        self.path, self.next_path = path, None
+        self.detached_since, self.refusing = None, False
 
     @property
     def alive(self) -> bool:

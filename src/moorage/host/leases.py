@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from ipaddress import IPv6Address, IPv6Network
 
-from moorage.host.lease import Lease
+from moorage.host.lease import Lease, Path
 from moorage.host.lifecycle import State
 from moorage.service import ServiceType
 
@@ -98,6 +98,14 @@ class Leases:
             and not lease.refusing
         ]
 
+    def to_switch(self, now: float) -> list[tuple[Lease, Path]]:
+        """Return the leases that are to leave their path for the next one, and that one."""
+        return [
+            (lease, lease.next_path)
+            for lease in self.alive()
+            if lease.next_path is not None and now >= lease.switch_at
+        ]
+
     def to_renew(self, now: float) -> list[Lease]:
         """Return the leases that are served and whose T1 or T2 has come."""
         return [
@@ -113,6 +121,8 @@ class Leases:
         times = []
         for lease in self.alive():
             times.append(lease.valid_until)
+            if lease.next_path is not None:
+                times.append(lease.switch_at)
             if lease.state is State.LINGERING:
                 times.append(lease.linger_until)
             if lease.detached_since is not None:

@@ -41,10 +41,15 @@ class Movement:
     def _left(self, interface: int, now: float) -> None:
         self._known.requester.link_lost(interface)
         self._known.serving.left(interface)
+        for lease in self._known.leases.alive():
+            if lease.next_path is not None and lease.next_path.interface == interface:
+                lease.next_path = None
         for lease in self._known.leases.through(interface):
-            if lease.detached_since is None:
+            if lease.next_path is not None:
+                lease.switch(lease.next_path)
+            elif lease.detached_since is None:
                 lease.detached_since = now
-                self._known.out.append(Reconcile())
+            self._known.out.append(Reconcile())
         self._retire_departed()
         self._known.note(f"interface {interface}: left its link")
 

@@ -14,6 +14,9 @@ from moorage.service import ServiceType
 from moorage.wire.app import Reason
 from moorage.wire.dhcp6 import MessageType, RefusalReason
 
+_SETTLE = 0.05
+"""Seconds that a link which still works goes on carrying our packets after a soft move: the anchor
+takes them from the new router only once it has heard of the move itself."""
 _RETRY_REFUSED = 60.0
 """Seconds until a type that policy wants is asked for again after a refusal."""
 
@@ -59,9 +62,11 @@ class Tenure:
             lease.granted_at = now
         lease.step(Event.REPLACE if replaced else Event.GRANT)
         lease.server = granted.server
-        lease.path = Path(granted.interface, granted.router, granted.mtu)
-        lease.detached_since = None
-        lease.refusing = False
+        path = Path(granted.interface, granted.router, granted.mtu)
+        if lease.served and lease.path is not None and lease.path.interface != path.interface:
+            lease.next_path, lease.switch_at = path, now + _SETTLE
+        else:
+            lease.switch(path)
         lease.preferred_until = now + granted.preferred
         lease.valid_until = now + granted.valid
         lease.renew_at = now + (granted.t1 or granted.preferred * 0.5 or granted.valid)
