@@ -33,6 +33,9 @@ from moorage.wire.dhcp6 import CLIENT_PORT, SERVER_PORT, Message, MessageType, d
 T = TypeVar("T")
 Settings = Mapping[str, Any]
 
+DELEGATED: Final = [service for service in ServiceType if service is not ServiceType.NON_PERSISTENT]
+"""The types whose prefixes are always delegated; Non-persistent ones are advertised, too."""
+
 PATIENCE: Final = 20.0
 """Seconds that anything may take which no event tells of, and a socket until it is readable."""
 

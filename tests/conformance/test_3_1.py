@@ -18,15 +18,9 @@ from moorage.wire.dhcp6 import (
     Status,
 )
 from tests.conformance.conftest import Stage
-from tests.conformance.scene import Scene, eventually
+from tests.conformance.scene import DELEGATED, Scene, eventually
 
 pytestmark = pytest.mark.netns
-
-DELEGATED = [
-    ServiceType.FIXED,
-    ServiceType.SESSION_LASTING,
-    ServiceType.GRACEFUL_REPLACEMENT,
-]
 
 
 @pytest.mark.parametrize("service", DELEGATED)

@@ -37,7 +37,7 @@ def attentive(stage: Stage) -> Iterator[Scene]:
             for key, value in (
                 ("base_reachable_time_ms", "10"),
                 ("delay_first_probe_time", "0"),
-                ("retrans_time_ms", "10"),
+                ("retrans_time_ms", "100"),
             ):
                 path = f"net/ipv6/neigh/{ACCESS}/{key}"
                 scene.lab.node(router).call(sysctl.write, path, value)

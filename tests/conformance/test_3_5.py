@@ -1,0 +1,114 @@
+"""Draft section 3.5: conveying the desired address type."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv6Address
+
+import pytest
+
+import moorage
+from moorage.service import ServiceType
+from moorage.wire.dhcp6 import IaPd, MessageType, OnDemand
+from tests.conformance.scene import PATIENCE, Scene
+
+pytestmark = pytest.mark.netns
+
+IPV6_ADDR_PREFERENCES = 72
+
+
+@pytest.mark.parametrize("service", ServiceType)
+def test_setsc_returns_an_address(scene: Scene, service: ServiceType) -> None:
+    """3.5-a: ``setsc()`` returns an IPv6 address that is configured on the host."""
+    address = scene.setsc(service)
+    assert isinstance(address, IPv6Address)
+    assert address in scene.addresses()
+
+
+@pytest.mark.parametrize("service", ServiceType)
+def test_setsc_does_not_change_the_socket(scene: Scene, service: ServiceType) -> None:
+    """3.5-a: after ``setsc()`` the socket has no address; without bind() the kernel chooses it."""
+    choice = scene.ordinary()
+    with scene.new_socket() as sock:
+        preferences = sock.getsockopt(socket.IPPROTO_IPV6, IPV6_ADDR_PREFERENCES)
+        moorage.setsc(sock, service)
+        assert sock.getsockname()[:2] == ("::", 0)
+        assert sock.getsockopt(socket.IPPROTO_IPV6, IPV6_ADDR_PREFERENCES) == preferences
+    with scene.connect_plainly(lambda near: moorage.setsc(near, service)) as connection:
+        assert connection.source in choice
+        assert connection.works()
+
+
+def test_setsc_says_what_became_of_it(scene: Scene) -> None:
+    """3.5-a: a failure is told by the draft's number, and leaves the socket usable."""
+    with scene.new_socket() as sock:
+        with pytest.raises(moorage.SetscError) as caught:
+            moorage.setsc(sock, 7)
+        assert caught.value.errno in (
+            moorage.EAI_REQUIREDIPFAILED,
+            moorage.EAI_REQUIREDIPNOTSUPPORTED,
+        )
+        assert moorage.setsc(sock, ServiceType.FIXED) in scene.typed()
+
+
+@pytest.mark.parametrize("service", ServiceType)
+def test_bind_associates_the_address_with_a_stream(scene: Scene, service: ServiceType) -> None:
+    """3.5-b: after bind() a connection comes from the address of ``setsc()``."""
+    with scene.connect(service) as connection:
+        assert connection.source == scene.setsc(service)
+        assert connection.near.getsockname()[0] == str(connection.source)
+        assert connection.works()
+
+
+@pytest.mark.parametrize("service", ServiceType)
+def test_bind_associates_the_address_with_datagrams(scene: Scene, service: ServiceType) -> None:
+    """3.5-b: after bind() datagrams come from the address of ``setsc()``."""
+    kind = socket.SOCK_DGRAM
+    with scene.new_socket(kind) as near, scene.peer.socket(socket.AF_INET6, kind) as far:
+        far.bind((str(scene.destination), 0))
+        far.settimeout(PATIENCE)
+        address = moorage.setsc(near, service)
+        near.bind((str(address), 0))
+        near.sendto(b"ahoy", far.getsockname()[:2])
+        data, sender = far.recvfrom(100)
+        assert (data, IPv6Address(sender[0])) == (b"ahoy", address)
+
+
+def test_a_missing_prefix_is_requested(bare: Scene) -> None:
+    """3.5-c: without a prefix of the type, a /64 of it is requested, whatever else is there."""
+    bare.setsc(ServiceType.FIXED)
+    tap = bare.tap()
+    address = bare.setsc(ServiceType.SESSION_LASTING)
+    [solicit] = tap.messages(MessageType.SOLICIT)
+    [association] = solicit.every(IaPd)
+    [hint] = association.prefixes
+    said = OnDemand.of(solicit)
+    assert said is not None
+    assert said.service_type(association.iaid) is ServiceType.SESSION_LASTING
+    assert (str(hint.prefix), hint.preferred, hint.valid) == ("::/64", 0, 0)
+    assert bare.binding(address).iaid == association.iaid
+
+
+def test_an_existing_address_is_used_without_the_flag(scene: Scene) -> None:
+    """3.5-d: without ON_NET the address that is there is used after a move, too."""
+    with scene.connect(ServiceType.SESSION_LASTING) as connection:
+        scene.move()
+        tap = scene.tap()
+        assert scene.setsc(ServiceType.SESSION_LASTING) == connection.source
+        assert tap.messages() == []
+
+
+@pytest.mark.parametrize("service", [ServiceType.FIXED, ServiceType.SESSION_LASTING])
+def test_a_new_prefix_is_requested_with_the_flag(scene: Scene, service: ServiceType) -> None:
+    """3.5-d: with ON_NET there is a new prefix of the present router; the old one stays."""
+    with scene.connect(service) as old:
+        router = scene.move()
+        with scene.connect(service, on_net=True) as new:
+            assert new.source not in scene.binding(old.source).prefix
+            assert new.source in scene.pool(router)
+            assert (scene.binding(new.source).type, scene.binding(new.source).anchor) == (
+                service,
+                router,
+            )
+            assert old.works()
+            assert new.works()

@@ -1,0 +1,102 @@
+"""Draft section 5.1: applications where the host or the network does not know the service."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+import moorage
+from moorage.lab.network import ACCESS
+from moorage.service import ServiceType
+from moorage.wire.nd import PrefixInformation, RouterAdvertisement
+from tests.conformance.conftest import LINGER, Stage
+from tests.conformance.scene import DELEGATED, Scene, eventually
+
+pytestmark = pytest.mark.netns
+
+LIFETIME = 1800
+ALL_NODES = "ff02::1"
+
+
+@pytest.fixture(scope="module")
+def without_stack(stage: Stage) -> Iterator[Scene]:
+    """A network with the service, and a host without the daemon."""
+    with stage(daemons=False) as scene:
+        for router in scene.topology.routers:
+            scene.lab.daemon(router).start()
+        eventually(scene.ordinary)
+        yield scene
+
+
+@pytest.fixture(scope="module")
+def without_service(stage: Stage) -> Iterator[Scene]:
+    """A host with the daemon, and a network whose router sends ordinary advertisements."""
+    settings = {"linger": LINGER, "support_wait": 0.2, "at_boot": []}
+    with stage(host=settings, daemons=False) as scene:
+        scene.lab.daemon("mn").start()
+        advertise_plainly(scene)
+        eventually(scene.ordinary)
+        yield scene
+
+
+def advertise_plainly(scene: Scene) -> None:
+    """Let the router here advertise itself and a prefix, as any IPv6 router does."""
+    advertisement = RouterAdvertisement(
+        hop_limit=64,
+        managed=False,
+        other=False,
+        router_lifetime=LIFETIME,
+        reachable_time=0,
+        retrans_timer=0,
+        options=(
+            PrefixInformation(
+                prefix=scene.slaac_prefix(scene.here),
+                on_link=True,
+                autonomous=True,
+                valid=LIFETIME,
+                preferred=LIFETIME,
+            ),
+        ),
+    )
+    router = scene.lab.node(scene.here)
+    index = router.call(socket.if_nametoindex, ACCESS)
+    with router.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        sock.sendto(advertisement.encode(), (ALL_NODES, 0, 0, index))
+
+
+@pytest.mark.parametrize("service", ServiceType)
+def test_a_host_without_the_stack(without_stack: Scene, service: ServiceType) -> None:
+    """5.1-b: without a daemon the call returns an error, and the same socket connects without."""
+
+    def prepare(near: socket.socket) -> None:
+        with pytest.raises(moorage.RequiredIPNotSupported) as caught:
+            moorage.setsc(near, service)
+        assert caught.value.errno == moorage.EAI_REQUIREDIPNOTSUPPORTED
+
+    with without_stack.connect_plainly(prepare) as connection:
+        assert connection.source in without_stack.ordinary()
+        assert connection.works()
+
+
+@pytest.mark.parametrize("service", DELEGATED)
+def test_a_network_without_the_service(without_service: Scene, service: ServiceType) -> None:
+    """5.1-b: in an ordinary network the call returns an error; the same socket connects without."""
+
+    def prepare(near: socket.socket) -> None:
+        with pytest.raises(moorage.RequiredIPNotSupported) as caught:
+            moorage.setsc(near, service)
+        assert caught.value.errno == moorage.EAI_REQUIREDIPNOTSUPPORTED
+
+    with without_service.connect_plainly(prepare) as connection:
+        assert connection.source in without_service.ordinary()
+        assert connection.works()
+
+
+def test_what_an_ordinary_network_gives_is_non_persistent(without_service: Scene) -> None:
+    """5.1-b: an application that asks for no continuity is served by an ordinary network, too."""
+    with without_service.connect(ServiceType.NON_PERSISTENT) as connection:
+        assert connection.source in without_service.ordinary()
+        assert connection.works()
