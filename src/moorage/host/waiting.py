@@ -38,7 +38,7 @@ class Waiter:
 
     def granted(self, address: IPv6Address, valid_for: float) -> Answer:
         """Return the answer that gives ``address``, valid for so many seconds."""
-        seconds = max(0, min(int(valid_for), 0xFFFF_FFFF))
+        seconds = int(max(0, min(valid_for, 0xFFFF_FFFF)))
         return Answer(self.client, Reply(self.id, 0, Reason.NONE, address, seconds))
 
     def refused(self, reason: Reason) -> Answer:
