@@ -8,7 +8,7 @@ from moorage.host.actions import SendDhcp
 from moorage.host.attachment import Attachment
 from moorage.host.known import Known
 from moorage.host.lease import Lease
-from moorage.host.requester import Association
+from moorage.host.requester import Association, Granted, NotUnderstood
 from moorage.wire.dhcp6 import MessageType
 
 _NEVER = float("inf")
@@ -57,10 +57,12 @@ class Asking:
             kind, lease.path.interface, [lease.association], now, server=server or None
         )
 
-    def hand_back(self, interface: int, server: bytes, prefix: IPv6Network, now: float) -> None:
-        """Release a prefix that we do not take."""
-        unwanted_ = Association(self._known.new_iaid(), None, prefix)
-        self._known.requester.start(MessageType.RELEASE, interface, [unwanted_], now, server=server)
+    def hand_back(self, given: Granted | NotUnderstood, prefix: IPv6Network, now: float) -> None:
+        """Release a prefix that we do not take; its server knows it by the IAID."""
+        unwanted_ = Association(given.association.iaid, None, prefix)
+        self._known.requester.start(
+            MessageType.RELEASE, given.interface, [unwanted_], now, server=given.server
+        )
 
     def send(self, now: float) -> None:
         """Send what is due."""

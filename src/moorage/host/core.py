@@ -30,6 +30,9 @@ from moorage.wire.app import Reason, Request
 from moorage.wire.dhcp6 import Message
 from moorage.wire.nd import RouterAdvertisement
 
+_RECOUNT = 1.0
+"""Seconds at least between two counts of the sockets on an address."""
+
 
 class HostCore:
     """All that the host daemon knows and decides."""
@@ -213,7 +216,8 @@ class HostCore:
         for lease in known.leases.expired(now):
             self._tenure.end(lease, Reason.TIMEOUT, "its lifetime is over")
         for lease in known.leases.lingered(now):
-            lease.linger_until = now + known.config.linger
+            # Sockets whose end is not announced may keep it: then look again.
+            lease.linger_until = now + max(known.config.linger, _RECOUNT)
             lease.counting = True
             if lease.address is not None:
                 known.out.append(CountSockets(lease.address))

@@ -50,10 +50,10 @@ class Tenure:
         objection = self._objection(lease, granted)
         if objection:
             self._known.note(f"{granted.prefix} ({lease.type.slug}) refused: {objection}")
-            self._asking.hand_back(granted.interface, granted.server, granted.prefix, now)
             if lease.state is State.REQUESTED:
                 self._known.retry_at[lease.type] = now + _RETRY_REFUSED
                 self.end(lease, Reason.TRY_LATER, objection)
+            self._asking.hand_back(granted, granted.prefix, now)
             return
         replaced = granted.preferred == 0
         if lease.address is None:
@@ -111,9 +111,9 @@ class Tenure:
         if not attachment.knows_service:
             attachment.unsupported_until = now + self._known.config.unsupported_memory
         if lease.state is State.REQUESTED:
-            if answer.given is not None:
-                self._asking.hand_back(answer.interface, answer.server, answer.given, now)
             self.end(lease, Reason.NO_SERVICE, "the network does not know the service")
+            if answer.given is not None:
+                self._asking.hand_back(answer, answer.given, now)
 
     def give(self, waiter: Waiter, lease: Lease, now: float) -> None:
         """Answer an application with the address of a lease."""
