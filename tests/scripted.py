@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 from random import Random
 from typing import TypeVar
@@ -95,6 +95,7 @@ class Network:
         withdrawn: types that a Rebind no longer finds.
         replaced: types that a Rebind finds for the grace time only.
         unknown: whether it has no bindings.
+        lies: the type that it says it gave, instead of the one that was asked for.
     """
 
     silent: set[int] = field(default_factory=set)
@@ -104,6 +105,7 @@ class Network:
     withdrawn: set[ServiceType] = field(default_factory=set)
     replaced: set[ServiceType] = field(default_factory=set)
     unknown: bool = False
+    lies: ServiceType | None = None
     heard: list[tuple[int, Message]] = field(default_factory=list)
     bindings: dict[int, IPv6Network] = field(default_factory=dict)
     released: list[IPv6Network] = field(default_factory=list)
@@ -128,7 +130,7 @@ class Network:
             kind = asked.service_type(ia.iaid)
             options.append(self._ia(message, ia, kind, about))
             if kind is not None:
-                about.append(ServiceTypeOf(ia.iaid, kind))
+                about.append(ServiceTypeOf(ia.iaid, self.lies or kind))
         if self.knows_service:
             options.append(OnDemand(tuple(about)).to_option())
         return Message(MessageType.REPLY, message.transaction_id, tuple(options))
@@ -266,6 +268,11 @@ class Host:
     def lease(self, address: IPv6Address) -> Lease | None:
         return next((lease for lease in self.core.leases if lease.address == address), None)
 
+    def forget(self) -> None:
+        """Forget what was done and sent so far."""
+        self.done.clear()
+        self.network.heard.clear()
+
     def took(self, kind: type[_T]) -> list[_T]:
         """Return the actions of a kind since the last time, and forget all."""
         done, self.done = self.done, []
@@ -276,16 +283,3 @@ def config(**changes: object) -> HostConfig:
     """Return the usual configuration with ``changes``."""
     values = {name: getattr(CONFIG, name) for name in CONFIG.__struct_fields__}
     return HostConfig(**{**values, **changes})
-
-
-def reply(message: Message, *options: Option, source: bytes = SERVER) -> Message:
-    """Return the Reply to ``message`` with these options."""
-    head = (ClientId(DUID), ServerId(source))
-    return Message(MessageType.REPLY, message.transaction_id, (*head, *options))
-
-
-def without(message: Message, kind: type[Option]) -> Message:
-    """Return ``message`` without the options of a kind."""
-    return replace(
-        message, options=tuple(option for option in message.options if not isinstance(option, kind))
-    )
