@@ -75,17 +75,23 @@ class Site:
         self.config = config
         self.link: AccessLink = config.access[0]
         self.link_id = config.link_id(self.link)
-        self.committed: list[Change] = []
+        self.prepared: list[Change] = []
+        self.changes: list[Change] = []
         self.complaints = Complaints(logging.getLogger("test"))
         self._store = store
         self._clock = clock
         self._mirror = Mirror(config.hold)
-        self._server = DelegationServer(
-            config, store, self._mirror, self._note, self.complaints, clock
-        )
+        self._server = DelegationServer(config, store, self._mirror, self, self.complaints, clock)
 
-    def _note(self, changes: Sequence[Change], revision: int) -> None:
-        self.committed += changes
+    def prepare(self, changes: Sequence[Change]) -> None:
+        self.prepared += changes
+
+    def committed(self, changes: Sequence[Change], revision: int) -> None:
+        self.prepared = []
+        self.changes += changes
+
+    def abandoned(self, changes: Sequence[Change]) -> None:
+        self.prepared = []
 
     async def ask(self, datagram: bytes, source: IPv6Address) -> Message | None:
         """Return the answer to a datagram."""

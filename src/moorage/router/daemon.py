@@ -130,9 +130,7 @@ class _RouterDaemon:
         self._forwarding = Forwarding(
             config, self._mirror, self._table, SidFilter(), self._interfaces.macs, _log.error
         )
-        self._server = DelegationServer(
-            config, store, self._mirror, self._committed, self._complaints
-        )
+        self._server = DelegationServer(config, store, self._mirror, self, self._complaints)
         self._monitor = NetlinkMonitor(
             [Group.LINK, Group.ADDRESS, Group.NEIGHBOUR, Group.ROUTE, Group.RULE],
             except_port=self._table.port,
@@ -234,7 +232,17 @@ class _RouterDaemon:
                 self._resync()
         self._set_timer()
 
-    def _committed(self, changes: Sequence[Change], revision: int) -> None:
+    def prepare(self, changes: Sequence[Change]) -> None:
+        """Be ready for what comes as soon as others hear of our changes."""
+        self._forwarding.prepare(
+            change.binding for change in changes if not isinstance(change, Delete)
+        )
+
+    def abandoned(self, changes: Sequence[Change]) -> None:
+        """Undo what was prepared."""
+        self._forwarding.update([change.prefix for change in changes])
+
+    def committed(self, changes: Sequence[Change], revision: int) -> None:
         """Follow our own changes before the client has its answer."""
         now = time.time()
         for change in changes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 from moorage.kernel.nftables import Attachment, PacketFilter
@@ -11,6 +12,7 @@ from moorage.kernel.routes import Route, RouteTable
 from moorage.router.config import RouterConfig
 from moorage.router.mirror import Known, Mirror
 from moorage.router.paths import Macs, Paths, Traces
+from moorage.store.model import Binding
 
 
 class Forwarding:
@@ -65,6 +67,21 @@ class Forwarding:
             self._filter.resync(wanted.filter)
         except OSError as error:
             self._complain(f"the kernel refused: {error}")
+
+    def prepare(self, bindings: Iterable[Binding]) -> None:
+        """Be ready to deliver to hosts whose bindings are about to name us as serving.
+
+        The anchor may hear of the move before we have done what follows from it, and send at once.
+        What comes in by our *down* SID can only go to the link, so this is safe before it is true;
+        `update` makes it right either way.
+        """
+        routes: set[Route] = set()
+        for binding in bindings:
+            ours = self._paths.delivery(binding)
+            known = self._traces.get(binding.prefix, Traces())
+            self._traces[binding.prefix] = replace(known, routes=known.routes | ours)
+            routes |= ours
+        self._report(self._reconciler.change(routes, set()))
 
     def update(self, prefixes: Iterable[IPv6Network]) -> None:
         """Do what the news about some bindings asks for."""

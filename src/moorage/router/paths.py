@@ -120,6 +120,12 @@ class Paths:
             served |= self._served(former)
         return Traces(frozenset(routes), frozenset(served), frozenset(attached))
 
+    def delivery(self, binding: Binding) -> set[Route]:
+        """Return the routes for what comes in by our *down* SID, if we are to serve the host."""
+        if not binding.held or binding.serving != self._me:
+            return set()
+        return self._on_link(binding, (ROUTER_DOWN_TABLE,))
+
     def _on_link(self, binding: Binding, tables: Iterable[int]) -> set[Route]:
         """To the host, by its link-local address: it answers for no other."""
         index = self._interfaces.get(binding.link or "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address, IPv6Network
+from typing import Protocol
 
 from moorage.complaints import Complaints
 from moorage.router.authority import Rejected, examine
@@ -23,8 +24,18 @@ _PATIENCE = 60.0
 _WAITING = 1024
 """Prefixes at most whose keyless clients are remembered to wait."""
 
-Committed = Callable[[Sequence[Change], int], None]
-"""Told of changes that are in the store, and their revision, before the answer leaves."""
+
+class Follower(Protocol):
+    """Makes the kernel follow what the server commits."""
+
+    def prepare(self, changes: Sequence[Change]) -> None:
+        """Be ready: others may hear of the changes, and act, before `committed` is called."""
+
+    def committed(self, changes: Sequence[Change], revision: int) -> None:
+        """Follow changes that are in the store, before the answer leaves."""
+
+    def abandoned(self, changes: Sequence[Change]) -> None:
+        """Undo what was prepared: the changes are not in the store."""
 
 
 class DelegationServer:
@@ -34,7 +45,7 @@ class DelegationServer:
         config: the router.
         store: the bindings.
         mirror: which prefixes are taken.
-        committed: makes the kernel follow, so that the client can send when it has its answer.
+        follower: makes the kernel follow, so that the client can send when it has its answer.
         complaints: told of messages that are dropped.
         clock: seconds since 1970.
     """
@@ -44,14 +55,14 @@ class DelegationServer:
         config: RouterConfig,
         store: BindingStore,
         mirror: Mirror,
-        committed: Committed,
+        follower: Follower,
         complaints: Complaints,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
         self._store = store
         self._mirror = mirror
-        self._committed = committed
+        self._follower = follower
         self._complaints = complaints
         self._clock = clock
         self._pool = Pool(config.pool, DELEGATED_LENGTH)
@@ -113,12 +124,17 @@ class DelegationServer:
             self._remember(decision.waiting, now)
             if not decision.changes:
                 return decision
+            self._follower.prepare(decision.changes)
             try:
                 revision = await self._store.commit(decision.changes)
             except Conflict as conflict:
+                self._follower.abandoned(decision.changes)
                 rivals.add(conflict.prefix)
                 continue
-            self._committed(decision.changes, revision)
+            except StoreError:
+                self._follower.abandoned(decision.changes)
+                raise
+            self._follower.committed(decision.changes, revision)
             return decision
         raise Discarded("others are changing the same bindings")
 

@@ -89,7 +89,7 @@ async def test_two_messages_give_a_prefix_of_the_type(kind: ServiceType) -> None
     assert (binding.type, binding.anchor, binding.serving) == (kind, "ar1", "ar1")
     assert (binding.link, binding.next_hop) == ("acc0", client.source)
     assert binding.key == (client.identity and client.identity.public_key)
-    assert site.committed
+    assert site.changes
 
 
 async def test_four_messages_commit_at_the_request() -> None:

@@ -38,14 +38,14 @@ def site_with(store: MemoryStore) -> tuple[Site, Client]:
 async def test_after_a_conflict_everything_is_decided_anew() -> None:
     site, client = site_with(Eager(4))
     assert lease(await client.solicit(site, FIXED)).prefix.subnet_of(site.config.pool)
-    assert len(site.committed) == 1
+    assert len(site.changes) == 1
 
 
 async def test_a_message_that_always_conflicts_is_dropped() -> None:
     site, client = site_with(Eager(99))
     message = client.message(MessageType.SOLICIT, [ia(1, ANY)], options=[RapidCommit()])
     assert await client.try_ask(site, message) is None
-    assert site.committed == []
+    assert site.changes == []
     assert site.complaints.counts["DHCPv6 message"] == 1
 
 
@@ -95,7 +95,7 @@ async def test_the_kernel_follows_before_the_answer_leaves() -> None:
     domain = two_routers()
     site, client = domain.sites[0], Client(domain.clock)
     reply = await client.solicit(site, FIXED)
-    assert [change.prefix for change in site.committed] == [lease(reply).prefix]
+    assert [change.prefix for change in site.changes] == [lease(reply).prefix]
 
 
 async def test_a_store_that_does_not_answer_is_no_answer() -> None:
