@@ -1,0 +1,155 @@
+"""A host and its routers by a clock that a test turns: what they decide, without a kernel."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from moorage.host.actions import Action, Answer, CountSockets, Persist, SendDhcp
+from moorage.host.config import HostConfig
+from moorage.host.core import HostCore
+from moorage.host.state import StateFile
+from moorage.identity import Identity
+from moorage.kernel.addresses import Address
+from moorage.kernel.links import Link
+from moorage.router.advertising import advertisement
+from moorage.router.lifecycle import Departures, Expiry
+from moorage.service import ServiceType
+from moorage.store.model import Binding
+from moorage.wire.app import Operation, Reply, Request
+from tests.domain import Clock, Domain, Site, two_routers
+
+DAY: Final = 86400.0
+
+_NAME: Final = "wl0"
+_INDEX: Final = 2
+_MAC: Final = bytes.fromhex("020000000001")
+_LINK_LOCAL: Final = IPv6Address("fe80::100")
+_ROUTER: Final = IPv6Address("fe80::1")
+
+
+class Clockwork:
+    """One host with one interface; the moments of its core are seconds since 1970."""
+
+    def __init__(self, folder: Path) -> None:
+        self.domain: Domain = two_routers()
+        self.here: Site | None = None
+        self._identity = Identity.generate()
+        self._state = StateFile(folder / "leases.json", 0.0)
+        self._replies: list[Reply] = []
+        self._signed = 0
+        self._core = self._new_core()
+
+    @property
+    def clock(self) -> Clock:
+        """What tells the time, to the host and to the routers."""
+        return self.domain.clock
+
+    async def attach(self, site: Site) -> None:
+        """Attach the host to the link of a router, which advertises itself."""
+        self.here = site
+        now = self.clock.now
+        await self._do(self._core.link_changed(_link(carrier=True), now))
+        await self._do(self._core.address_changed(Address(_LINK_LOCAL, _INDEX, 64), now))
+        message = advertisement(site.config, site.link, b"")
+        await self._do(self._core.router_advertised(_INDEX, _ROUTER, message, now))
+
+    async def detach(self) -> None:
+        """Take the host off its link; its router notices."""
+        assert self.here is not None
+        site, self.here = self.here, None
+        now = self.clock.now
+        await self._do(self._core.link_changed(_link(carrier=False), now))
+        departures = Departures(site.config)
+        bindings = await self.domain.bindings()
+        for change in departures.left(bindings, site.link.interface, _LINK_LOCAL, now):
+            await self.domain.store.commit([change])
+
+    async def move(self) -> None:
+        """Move the host to the other router."""
+        [other] = [site for site in self.domain.sites if site is not self.here]
+        await self.detach()
+        await self.attach(other)
+
+    def kill(self) -> None:
+        """End the host daemon, which keeps nothing but its file."""
+        self._core = self._new_core()
+
+    async def start(self) -> None:
+        """Start the host daemon again."""
+        leases = self._state.load(lambda _: _INDEX, self.clock.now)
+        await self._do(self._core.restore(leases))
+        if self.here is not None:
+            await self.attach(self.here)
+
+    def restart_routers(self) -> None:
+        """Start all routers again, which keep nothing but the store."""
+        before = self.domain.sites
+        after = [Site(site.config, self.domain.store, self.clock) for site in before]
+        if self.here is not None:
+            self.here = after[before.index(self.here)]
+        self.domain.sites = after
+
+    async def setsc(self, service: ServiceType) -> IPv6Address:
+        """What an application gets that closes its socket at once."""
+        request = Request(1, Operation.HOLD, int(service), False, 0)
+        await self._do(self._core.setsc("application", request, None, self.clock.now))
+        reply = self._replies.pop()
+        assert reply.status == 0
+        return reply.address
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass, and everybody do what is due meanwhile."""
+        end = self.clock.now + seconds
+        while (due := self._core.next_timer()) is not None and due <= end:
+            self.clock.now = max(self.clock.now, due)
+            await self._expire()
+            await self._do(self._core.poll(self.clock.now))
+        self.clock.now = end
+        await self._expire()
+
+    def addresses(self) -> set[IPv6Address]:
+        """The addresses that the host keeps."""
+        return {lease.address for lease in self._core.leases if lease.address is not None}
+
+    async def binding(self) -> Binding:
+        """The only binding in the store."""
+        return await self.domain.binding()
+
+    def _new_core(self) -> HostCore:
+        return HostCore(HostConfig(interfaces=[_NAME]), self._identity.duid, Random(1))
+
+    async def _expire(self) -> None:
+        for site in self.domain.sites:
+            for change in Expiry(site.config).due(await self.domain.bindings(), self.clock.now):
+                await self.domain.store.commit([change])
+
+    async def _do(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case SendDhcp(transmission) if self.here is not None:
+                    self._signed += 1
+                    datagram = self._identity.sign(
+                        transmission.message,
+                        _LINK_LOCAL,
+                        round(self.clock.now * 1_000_000) + self._signed,
+                        transmission.link_id,
+                    )
+                    reply = await self.here.ask(datagram, _LINK_LOCAL)
+                    if reply is not None:
+                        now = self.clock.now
+                        await self._do(self._core.dhcp_received(_INDEX, _ROUTER, reply, now))
+                case CountSockets(address):
+                    await self._do(self._core.sockets_counted(address, set(), self.clock.now))
+                case Answer(_, reply):
+                    self._replies.append(reply)
+                case Persist():
+                    self._state.save(self._core.leases, lambda _: _NAME)
+                case _:
+                    pass
+
+
+def _link(*, carrier: bool) -> Link:
+    return Link(_INDEX, _NAME, _MAC, 1500, up=True, carrier=carrier, loopback=False)
