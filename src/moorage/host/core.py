@@ -11,7 +11,14 @@ from ipaddress import IPv6Address
 from random import Random
 
 from moorage.host import desired
-from moorage.host.actions import Action, CountSockets, Persist, Reconcile
+from moorage.host.actions import (
+    Action,
+    Answer,
+    CountSockets,
+    Persist,
+    Reconcile,
+    SendDhcp,
+)
 from moorage.host.asking import Asking
 from moorage.host.attachment import Attachment
 from moorage.host.config import HostConfig
@@ -238,7 +245,9 @@ class HostCore:
         """Return what was decided.
 
         The kernel comes first, once, so that no answer and no message is ahead of the addresses
-        and routes that it speaks of; sockets are ended, then the state is written, last of all.
+        and routes that it speaks of. Then comes what somebody waits for: at a hand-off a router
+        that were solicited first would be busy with its advertisement when the Rebind arrives.
+        The state is written last of all.
         """
         out, self._known.out = self._known.out, []
         return sorted(_without_repeats(out), key=_order)
@@ -254,7 +263,9 @@ def _order(action: Action) -> int:
     match action:
         case Reconcile():
             return 0
-        case Persist():
-            return 2
-        case _:
+        case SendDhcp() | Answer():
             return 1
+        case Persist():
+            return 3
+        case _:
+            return 2
