@@ -1,5 +1,7 @@
 """Runs every ``benchmarks/bench_*.py``, prints a line a figure, and writes ``bench.json``.
 
+In the end it prints where the time of a hand-off goes.
+
 Each file has ``run() -> list[Figure]``, and prints its own figures when it is run by itself:
 ``python -m benchmarks.bench_NAME``.
 """
@@ -12,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import breakdown, report
 from benchmarks.figure import Figure
 
 _PREFIX = "bench_"
@@ -57,7 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", metavar="NAME", choices=names(), help="one of: %(choices)s")
     parser.add_argument("--output", type=Path, default=Path("bench.json"), help="%(default)s")
     options = parser.parse_args(arguments)
-    return run([options.only] if options.only else names(), measure, options.output)
+    if options.only:
+        return run([options.only], measure, options.output)
+    status = run(names(), measure, options.output)
+    return breakdown.main() or status
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import asyncio
 import ctypes
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -22,6 +23,7 @@ from typing import Final
 from benchmarks import handoff
 from moorage.kernel.monitor import Group, NetlinkMonitor, RouteChanged, RouteRemoved
 from moorage.lab.control import Moved
+from moorage.lab.errors import LabError
 from moorage.lab.lab import Lab
 from moorage.lab.network import ACCESS, SHARED
 from moorage.lab.pcap import capture_socket
@@ -148,40 +150,52 @@ def _observing(lab: Lab) -> Iterator[_Observer]:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A step of a hand-off: what it is, and when it was over, in ms from the carrier on."""
+    """A step of a hand-off: what it is, and when it was over, in ms from the carrier on.
+
+    One that is ``beside`` the others has none of them to wait for.
+    """
 
     name: str
     after: float
+    beside: bool = False
 
 
 def _steps(move: Moved, router: str, seen: Sequence[_Sight], flowed: UdpReport) -> list[_Step]:
     """The steps of one move to a router. Raises RuntimeError if one was not seen."""
     start = move.up
-    near = [sight for sight in seen if start <= sight.moment <= start + _OVER_NS]
+    # The daemon may see the carrier before the lab does.
+    near = sorted(
+        (sight for sight in seen if move.down <= sight.moment <= start + _OVER_NS),
+        key=lambda sight: sight.moment,
+    )
 
-    def moments(kind: _Kind, node: str, before: int = start + _OVER_NS) -> list[int]:
-        found = [s.moment for s in near if (s.kind, s.node) == (kind, node) and s.moment <= before]
-        if not found:
-            raise RuntimeError(f"no {kind} of {node} was seen after a move")
-        return found
+    def first(kind: _Kind, node: str, after: int = move.down) -> int:
+        for sight in near:
+            if (sight.kind, sight.node) == (kind, node) and sight.moment >= after:
+                return sight.moment
+        raise RuntimeError(f"no {kind} of {node} was seen after a move")
 
-    answered = min(moments(_Kind.REPLY, router))
+    heard = first(_Kind.REPLY, handoff.HOST)
     up, down = flowed.up_after(start), flowed.down_after(start)
     if up is None or down is None:
         raise RuntimeError("the flow did not go on after a move")
-    steps = [
-        ("host: carrier seen, Rebind made, signed and sent", min(moments(_Kind.REQUEST, "mn"))),
-        ("access link: Rebind arrives at the router", min(moments(_Kind.REQUEST, router))),
-        ("router: decided, signature checked; store: committed", min(moments(_Kind.STORE, _STORE))),
-        ("router: own routes", max(moments(_Kind.ROUTES, router, answered))),
-        ("router: Reply sent", answered),
-        ("access link: Reply arrives at the host", min(moments(_Kind.REPLY, "mn"))),
-        ("host: Reply read, routes", max(moments(_Kind.ROUTES, "mn"))),
-    ]
+    chain = {
+        "host: carrier seen, Rebind made and signed": first(_Kind.REQUEST, handoff.HOST),
+        "access link: Rebind to the router": first(_Kind.REQUEST, router),
+        "router: signature checked, decided; store: committed": first(_Kind.STORE, _STORE),
+        "router: Reply made and sent": first(_Kind.REPLY, router),
+        "access link: Reply to the host": heard,
+        "host: Reply read, routes": first(_Kind.ROUTES, handoff.HOST, heard),
+    }
+    beside = {"router: own routes": first(_Kind.ROUTES, router)}
     if router != handoff.ANCHOR:
-        steps.append(("anchor: store heard, path", max(moments(_Kind.ROUTES, handoff.ANCHOR))))
-    steps += [("flow: first packet up", up), ("flow: first packet down", down)]
-    return [_Step(name, (moment - start) / 1e6) for name, moment in steps]
+        beside["anchor: store heard, path"] = first(_Kind.ROUTES, handoff.ANCHOR)
+    beside |= {"flow: first packet up": up, "flow: first packet down": down}
+    return [
+        _Step(name, (moment - start) / 1e6, beside=moments is beside)
+        for moments in (chain, beside)
+        for name, moment in moments.items()
+    ]
 
 
 async def _measure() -> tuple[list[list[_Step]], list[list[_Step]]]:
@@ -207,22 +221,28 @@ async def _measure() -> tuple[list[list[_Step]], list[list[_Step]]]:
 
 def table(title: str, moves: Sequence[Sequence[_Step]]) -> str:
     """The medians over all moves: when each step was over, and how long after the one before."""
-    lines = [f"| {title} | over after | step |", "|---|---:|---:|"]
+    lines = [f"| {title} | over after, ms | takes, ms |", "|---|---:|---:|"]
     before = 0.0
     for step in zip(*moves, strict=True):
         after = median(each.after for each in step)
-        lines.append(f"| {step[0].name} | {after:.2f} ms | {after - before:+.2f} ms |")
+        takes = "" if step[0].beside else f"{after - before:.2f}"
+        lines.append(f"| {step[0].name} | {after:.2f} | {takes} |")
         before = after
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure and print."""
-    away, home = asyncio.run(_measure())
+def main() -> int:
+    """Measure and print; return the exit status."""
+    try:
+        away, home = asyncio.run(_measure())
+    except (LabError, OSError, RuntimeError) as error:
+        print(f"breakdown FAILED: {error}")
+        return 1
     print(table("Away from the anchor", away))
     print()
     print(table("Home to the anchor", home))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
