@@ -11,7 +11,7 @@ from moorage.kernel.fake import FakeKernel
 from moorage.kernel.fake_filter import FakeSidFilter
 from moorage.kernel.links import Link
 from moorage.kernel.routes import Add, Remove, Route
-from moorage.numbers import ROUTE_PROTOCOL
+from moorage.numbers import ROUTE_PROTOCOL, ROUTER_DOWN_TABLE
 from moorage.router.forwarding import Forwarding
 from moorage.router.mirror import Mirror
 from moorage.router.paths import MAIN_TABLE, Paths
@@ -147,3 +147,39 @@ def test_what_the_kernel_refuses_is_reported(world: World) -> None:
     world.forwarding.update([mine.prefix])
     assert world.complaints
     assert all("the kernel refused" in complaint for complaint in world.complaints)
+
+
+def delivered(world: World, prefix: IPv6Network) -> set[Route]:
+    routes = world.table.routes(ROUTE_PROTOCOL)
+    return {route for route in routes if route.destination == prefix}
+
+
+def test_what_is_prepared_delivers_from_the_down_table_only(world: World) -> None:
+    coming = binding(1, ("ar1", "acc0"), seq=1)
+    world.forwarding.prepare([coming])
+    [route] = delivered(world, coming.prefix)
+    assert (route.table, route.gateway) == (ROUTER_DOWN_TABLE, SOURCE)
+    assert route.interface == INTERFACES["acc0"]
+
+
+def test_what_was_prepared_and_committed_is_as_it_should_be(world: World) -> None:
+    coming = binding(1, ("ar1", "acc0"), seq=1)
+    world.forwarding.prepare([coming])
+    world.mirror.learn(BindingChanged(1, coming), START)
+    world.forwarding.update([coming.prefix])
+    world.check()
+
+
+def test_what_was_prepared_in_vain_is_undone(world: World) -> None:
+    lost = binding(1, ("ar1", "acc0"), seq=2)
+    world.mirror.learn(BindingChanged(1, binding(1, ("ar2", "acc0"), seq=1)), START)
+    world.forwarding.update([lost.prefix])
+    world.forwarding.prepare([lost])
+    world.forwarding.update([lost.prefix])
+    world.check()
+
+
+def test_what_others_serve_is_not_prepared(world: World) -> None:
+    elsewhere = binding(1, ("ar2", "acc0"), seq=1)
+    world.forwarding.prepare([elsewhere])
+    assert delivered(world, elsewhere.prefix) == set()
