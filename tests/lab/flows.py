@@ -6,6 +6,7 @@ import threading
 from contextlib import closing
 from typing import Self
 
+from moorage.kernel.addresses import NetlinkAddressTable
 from moorage.kernel.netlink_routes import NetlinkRouteTable
 from moorage.kernel.routes import Remove, Route, Rule
 from moorage.lab.lab import Node
@@ -88,5 +89,16 @@ def flush(node: Node) -> None:
             table.apply([Remove(route) for route in table.routes(ROUTE_PROTOCOL)])
             for rule in table.rules(ROUTE_PROTOCOL):
                 table.remove_rule(rule)
+
+    node.call(removed)
+
+
+def flush_addresses(node: Node) -> None:
+    """Remove all typed addresses behind the back of the node's daemon."""
+
+    def removed() -> None:
+        with closing(NetlinkAddressTable()) as table:
+            for address in table.addresses(ROUTE_PROTOCOL):
+                table.remove(address)
 
     node.call(removed)

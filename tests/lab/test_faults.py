@@ -15,7 +15,7 @@ from moorage.numbers import ROUTER_DOWN_TABLE
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType
 from tests.conformance.scene import Scene, eventually, open_scene
-from tests.lab.flows import Flow, flush, routes, rules
+from tests.lab.flows import Flow, flush, flush_addresses, routes, rules
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("mark")]
 
@@ -198,8 +198,8 @@ def test_a_flow_outlives_all_daemons_at_once(scene: Scene, away: Flow) -> None:
     for name in reversed(names):
         scene.lab.daemon(name).start()
     eventually(lambda: [routes(scene.lab.node(name)) for name in names] == before)
-    eventually(scene.settled)
-    scene.move()
+    scene.lab.move("mn", scene.elsewhere)
+    eventually(lambda: served(scene))
     assert away.goes_on()
     is_released_after_the_last_socket(scene, away)
 
@@ -215,3 +215,12 @@ def test_flushed_routes_are_put_back(scene: Scene, away: Flow, name: str) -> Non
     flush(node)
     eventually(lambda: (routes(node), rules(node)) == before)
     assert away.goes_on()
+
+
+def test_flushed_addresses_are_put_back(scene: Scene, away: Flow) -> None:
+    before = scene.typed()
+    assert before == {away.connection.source}
+    flush_addresses(scene.host)
+    eventually(lambda: scene.typed() == before)
+    assert away.goes_on()
+    is_released_after_the_last_socket(scene, away)

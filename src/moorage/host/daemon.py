@@ -58,7 +58,7 @@ _log = logging.getLogger("moorage.host")
 _TOLERATED_SKEW = 30_000_000
 """Microseconds that our clock may be off the network's before its time is used for signatures."""
 _RECONCILE_PAUSE = 0.05
-"""Seconds between somebody's removal of our routes and their repair, so that a flush is one."""
+"""Seconds between somebody's removal of what is ours and its repair, so that a flush is one."""
 
 
 def _now() -> float:
@@ -172,6 +172,9 @@ class _HostDaemon:
                 self._do(self._core.link_removed(index, now))
             case AddressChanged(address) if address.protocol != ROUTE_PROTOCOL:
                 self._do(self._core.address_changed(address, now))
+            case AddressRemoved(address) if address.protocol == ROUTE_PROTOCOL:
+                if any(lease.address == address.address for lease in self._core.leases):
+                    self._plan_repair()
             case AddressRemoved(address):
                 self._do(self._core.address_removed(address, now))
             case RouteRemoved(protocol, _) | RuleRemoved(protocol, _):
@@ -310,7 +313,7 @@ class _HostDaemon:
 
     def _put_back(self) -> None:
         self._repair = None
-        self._try(self._kernel.repair, self._core.desired_routes())
+        self._try(self._kernel.repair, self._wanted(), _now())
 
     def _name(self, interface: int) -> str:
         return self._core.interface_name(interface)

@@ -84,10 +84,14 @@ class HostKernel:
         self._silence(wanted.silenced)
         self._set_addresses(wanted.addresses, now)
 
-    def repair(self, routes: set[Route]) -> None:
+    def repair(self, wanted: Wanted, now: float) -> None:
         """Put back what somebody else removed."""
         resync_rules(self._routes, [desired.RULE])
-        self._report(self._reconciler.resync(routes))
+        self._report(self._reconciler.resync(wanted.routes))
+        present = {address.address for address in self._addresses.addresses()}
+        for address in self._configured.keys() - present:
+            del self._configured[address]
+        self._set_addresses(wanted.addresses, now)
 
     def all_addresses(self) -> list[Address]:
         """Return every address that the kernel has."""
