@@ -11,6 +11,9 @@ from rich.markup import escape
 from moorage.demo.play import Wanted, play
 from moorage.demo.report import Move, Step, distribution_table, table, to_json
 
+_WIDTH = 132
+"""Columns of what does not go to a terminal."""
+
 
 class _Screen:
     """Shows what happens when it happens."""
@@ -66,7 +69,9 @@ def demo(
     Writes a report with a picture of every flow, a packet capture and what was observed. Ends with
     status 1 if any step is not as the draft says.
     """
-    console = Console(quiet=as_json, highlight=False)
+    terminal = Console()
+    width = terminal.width if terminal.is_terminal else _WIDTH
+    console = Console(quiet=as_json, highlight=False, width=width)
     report = play(Wanted(topology, soft, moves, seed, output), _Screen(console))
     if as_json:
         click.echo(to_json(report), nl=False)

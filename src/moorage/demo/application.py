@@ -43,10 +43,11 @@ class _Event(msgspec.Struct, frozen=True, tag=True):
 
 
 class Refused(_Event, frozen=True):
-    """``setsc()`` failed, with the draft's number."""
+    """``setsc()`` failed after so many ns, with the draft's number."""
 
     moment: int
     service: ServiceType
+    setsc_ns: int
     eai: int
     text: str
 
@@ -134,11 +135,13 @@ def run(server: tuple[str, int], services: Sequence[ServiceType]) -> None:
     """Be connected for as long as one of ``services`` is supported."""
     remaining = list(services)
     while remaining:
+        asked = time.monotonic_ns()
         try:
             with _connect(server, remaining[0]) as sock:
                 _stream(sock)
         except moorage.SetscError as error:
-            _tell(Refused(time.monotonic_ns(), remaining[0], error.eai, str(error)))
+            now = time.monotonic_ns()
+            _tell(Refused(now, remaining[0], now - asked, error.eai, str(error)))
             if isinstance(error, moorage.RequiredIPNotSupported):
                 del remaining[0]
             else:  # the network may be back in a moment

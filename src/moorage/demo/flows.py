@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -110,7 +109,6 @@ class Flow:
         """Launch it; it asks for the services one after the other."""
         self.name: Final = name
         self.services: Final = tuple(services)
-        self.launched: Final = time.monotonic_ns()
         self.history: Final = History()
         address, port = server
         with _without_interrupts():

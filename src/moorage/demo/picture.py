@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from moorage.demo.report import FlowReport, Report
+from moorage.demo.report import ConnectionReport, FlowReport, Report
 from moorage.demo.statistics import bin_labels
 
 _WIDTH: Final = 11.0
@@ -20,7 +21,8 @@ _MANY_MOVES: Final = 12
 """With more moves than this their labels would cover each other."""
 
 # Of Okabe and Ito: they differ for everybody's eyes.
-_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_SERVICES: Final = {"session-lasting": "#009E73", "non-persistent": "#0072B2"}
+_FURTHER: Final = ("#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def draw(report: Report, files: Sequence[Path]) -> None:
@@ -64,38 +66,37 @@ def _figure(report: Report) -> Figure:
     return figure
 
 
+def _label(connection: ConnectionReport) -> str:
+    return f"{connection.name} {connection.address}"
+
+
 def _colours(flows: Sequence[FlowReport]) -> dict[str, str]:
-    """A colour for each address, which is labelled with its name."""
-    labels = dict.fromkeys(
-        f"{connection.name} {connection.address}"
-        for flow in flows
-        for connection in flow.connections
-    )
-    return {label: _COLOURS[n % len(_COLOURS)] for n, label in enumerate(sorted(labels))}
+    """A colour for each address: its type's for the first of that type, another for the others."""
+    services = {_label(c): c.service for flow in flows for c in flow.connections}
+    further = cycle(_FURTHER)
+    free = dict(_SERVICES)
+    return {
+        label: free.pop(service) if service in free else next(further)
+        for label, service in sorted(services.items())
+    }
 
 
 def _draw_flow(axis: Any, flow: FlowReport, report: Report, colours: dict[str, str]) -> None:
     interval = report.interval
     rates = [size * 8 / interval / 1e6 for size in flow.throughput]
-    times = [(n + 0.5) * interval for n in range(len(rates))]
+    edges = [n * interval for n in range(len(rates) + 1)]
     top = max([*rates, 0.1])
     for move in report.moves:
         axis.axvspan(move.begin, move.end, color="0.9", zorder=0)
         axis.axvline(move.begin, color=_GREY, linewidth=1, zorder=1)
-    for number, connection in enumerate(flow.connections):
-        following = flow.connections[number + 1 :]
-        end = following[0].start if following else report.duration
-        # A neighbour on either side, so that neither connection's edge is cut off.
-        part = [
-            (time, rate)
-            for time, rate in zip(times, rates, strict=True)
-            if connection.start - interval <= time <= end + interval
-        ]
-        if part:
-            xs, ys = zip(*part, strict=True)
-            colour = colours[f"{connection.name} {connection.address}"]
-            axis.fill_between(xs, ys, color=colour, alpha=0.35, linewidth=0, step="mid")
-            axis.step(xs, ys, color=colour, linewidth=1, where="mid")
+    begins = [int(connection.start / interval) for connection in flow.connections]
+    parts = pairwise([*begins, len(rates)])
+    for connection, (begin, end) in zip(flow.connections, parts, strict=True):
+        if begin < end:
+            shape = rates[begin:end], edges[begin : end + 1]
+            colour = colours[_label(connection)]
+            axis.stairs(*shape, color=colour, alpha=0.35, fill=True)
+            axis.stairs(*shape, color=colour, linewidth=1)
     if len(report.moves) <= _MANY_MOVES:
         _annotate(axis, flow, report, top)
     asked = ", then ".join(flow.asked)
@@ -187,7 +188,7 @@ def _draw_histogram(axis: Any, report: Report) -> None:
             places,
             one.histogram,
             width,
-            color=_COLOURS[number],
+            color=_SERVICES.get(service, _FURTHER[0]),
             alpha=0.8,
             label=f"{service}: min {one.minimum:.1f}, median {one.median:.1f},"
             f" p90 {one.p90:.1f}, max {one.maximum:.1f} ms",

@@ -82,6 +82,7 @@ class RefusalReport:
 
     at: float
     service: str
+    setsc_ms: float
     eai: int
     text: str
 
@@ -219,7 +220,11 @@ def flow_reports(
             ),
             refusals=tuple(
                 RefusalReport(
-                    clock.seconds(refusal.moment), refusal.service.slug, refusal.eai, refusal.text
+                    at=clock.seconds(refusal.moment),
+                    service=refusal.service.slug,
+                    setsc_ms=round(refusal.setsc_ns / _MS, 3),
+                    eai=refusal.eai,
+                    text=refusal.text,
                 )
                 for refusal in flow.history.refusals
             ),
@@ -268,9 +273,9 @@ def table(steps: Iterable[Step]) -> Table:
     """Step, expected, observed."""
     made = Table(title="Draft section 4.2", show_lines=True)
     made.add_column("", justify="right")
-    made.add_column("step", ratio=3)
-    made.add_column("expected", ratio=3)
-    made.add_column("observed", ratio=4)
+    made.add_column("step", ratio=3, overflow="fold")
+    made.add_column("expected", ratio=3, overflow="fold")
+    made.add_column("observed", ratio=4, overflow="fold")
     made.add_column("")
     for step in steps:
         verdict = "[green]yes[/]" if step.passed else "[bold red]NO[/]"

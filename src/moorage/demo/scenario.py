@@ -317,15 +317,21 @@ class Scenario:
         flow = Flow(name, self._lab.node(self._host), self._server, services)
         self._resources.enter_context(flow)
         self.flows.append(flow)
-        flow.wait(_has_asked, _PATIENCE)
-        flow.wait(lambda history: history.current is not None, _PATIENCE)
+        flow.wait(
+            lambda history: (
+                history.current is not None
+                or {refusal.service for refusal in history.refusals} == set(services)
+            ),
+            _PATIENCE,
+        )
         return flow
 
     def _look(self, *flows: Flow) -> None:
         """Let the flows run for a while."""
         until = time.monotonic_ns() + _SIGHT_NS
         for flow in flows or self.flows:
-            flow.wait(lambda history: history.arrived_after(until), _PATIENCE)
+            if flow.history.current is not None:
+                flow.wait(lambda history: history.arrived_after(until), _PATIENCE)
 
     def _described(self, service: ServiceType, address: IPv6Address) -> str:
         return f"{self._names.name(service, address)} {address}"
@@ -339,11 +345,10 @@ class Scenario:
         }
 
     def _asked(self, flow: Flow) -> str:
-        for connection in flow.history.connections[:1]:
-            if not flow.history.refusals:
-                return f"setsc() answered after {_ms(connection.setsc_ns)}"
         if flow.history.refusals:
-            return f"setsc() failed {_ms(flow.history.refusals[0].moment - flow.launched)} later"
+            return f"setsc() failed after {_ms(flow.history.refusals[0].setsc_ns)}"
+        if flow.history.connections:
+            return f"setsc() answered after {_ms(flow.history.connections[0].setsc_ns)}"
         return f"no answer within {_PATIENCE:g} s"
 
     def _outcome(self, flow: Flow) -> str:
