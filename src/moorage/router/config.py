@@ -25,6 +25,7 @@ _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
 
 Octets8 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+StoreUrl = Annotated[str, msgspec.Meta(pattern="^(sqlite:.+|memory:)$")]
 Mtu = Annotated[int, msgspec.Meta(ge=1280, le=65535)]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFE)]
 
@@ -231,7 +232,7 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     core_mtu: Annotated[int, msgspec.Meta(ge=1280 + ENCAPSULATION, le=65535)] = 1600
     sids: Sids
     pool: IPv6Network
-    store: str = "sqlite:/var/lib/moorage/bindings.db"
+    store: StoreUrl = "sqlite:/var/lib/moorage/bindings.db"
     access: Annotated[list[AccessLink], msgspec.Meta(min_length=1)]
     offered: list[str] = msgspec.field(default_factory=_every_type)
     default_type: str = ServiceType.SESSION_LASTING.slug
