@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
@@ -183,10 +184,18 @@ class Host:
         self.replies: dict[int, Reply] = {}
         self.sockets: dict[IPv6Address, set[int]] = {}
         self._request = 0
+        self._arriving: deque[tuple[int, Message]] = deque()
         self.do(self.core.restore(leases))
 
     def do(self, actions: Iterable[Action]) -> None:
-        """Do as the daemon does."""
+        """Do as the daemon does, then take in what was answered."""
+        self._do(actions)
+        while self._arriving:
+            interface, message = self._arriving.popleft()
+            router = ROUTERS[interface]
+            self._do(self.core.dhcp_received(interface, router, message, self.now))
+
+    def _do(self, actions: Iterable[Action]) -> None:
         for action in actions:
             self.done.append(action)
             match action:
@@ -195,21 +204,22 @@ class Host:
                     self.replies[reply.id] = reply
                 case CountSockets(address):
                     found = self.sockets.get(address, set())
-                    self.do(self.core.sockets_counted(address, found, self.now))
+                    self._do(self.core.sockets_counted(address, found, self.now))
                 case DestroySockets(address, cookies):
                     users = self.sockets.get(address, set())
-                    for cookie in set(users if cookies is None else cookies):
-                        self.close(cookie)
+                    for cookie in set(users if cookies is None else users & cookies):
+                        self.end(cookie)
                 case SendDhcp(sent):
                     answer = self.network.answer(sent.interface, sent.message)
                     if answer is not None:
-                        self.answer(sent.interface, answer)
+                        self._arriving.append((sent.interface, answer))
                 case _:
                     pass
 
     def answer(self, interface: int, message: Message) -> None:
-        router = ROUTERS[interface]
-        self.do(self.core.dhcp_received(interface, router, message, self.now))
+        """Take in a message from the network."""
+        self._arriving.append((interface, message))
+        self.do(())
 
     def advance(self, seconds: float) -> None:
         """Let time pass; the core is polled exactly when it asks for it."""
@@ -260,10 +270,14 @@ class Host:
         return self.replies[self.setsc(kind, cookie, on_net=on_net)]
 
     def close(self, cookie: int) -> None:
-        """End a socket."""
+        """End a socket, as an application does."""
+        self.end(cookie)
+        self.do(())
+
+    def end(self, cookie: int) -> None:
         for users in self.sockets.values():
             users.discard(cookie)
-        self.do(self.core.socket_destroyed(cookie, self.now))
+        self._do(self.core.socket_destroyed(cookie, self.now))
 
     def lease(self, address: IPv6Address) -> Lease | None:
         return next((lease for lease in self.core.leases if lease.address == address), None)

@@ -550,6 +550,15 @@ def test_detached_packets_are_dropped_then_refused(host: Host) -> None:
     assert not lease.refusing
 
 
+def test_a_router_that_is_heard_again_is_no_longer_silenced(host: Host) -> None:
+    held(host, LASTING)
+    host.detach()
+    host.network.silent = {WL0}
+    host.attach(heard=THERE)
+    assert host.core.silenced() == set()
+    assert host.took(Reconcile)
+
+
 def test_no_binding_of_a_plain_server_ends_nothing(host: Host) -> None:
     lease = held(host, LASTING)
     host.detach()

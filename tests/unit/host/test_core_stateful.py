@@ -1,0 +1,216 @@
+"""Whatever happens in whatever order, the host keeps its promises."""
+
+from __future__ import annotations
+
+from collections import Counter
+from ipaddress import IPv6Network
+from itertools import pairwise
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from moorage.host.actions import SendDhcp
+from moorage.host.lease import Lease
+from moorage.host.lifecycle import State
+from moorage.service import ServiceType
+from moorage.wire.dhcp6 import IaPd, Message, MessageType, RefusalReason
+from tests.scripted import WL0, WL1, Host, Network, advertisement, config, slaac
+
+INTERFACES = st.sampled_from([WL0, WL1])
+TYPES = st.sampled_from(ServiceType)
+PREFIXES = [IPv6Network("2001:db8:1001::/64"), IPv6Network("2001:db8:1002::/64")]
+STRANGE = [
+    IPv6Network("2001:db8:a0:1::/72"),
+    IPv6Network("fe80::/64"),
+    IPv6Network("2001:db8:a0::/48"),
+]
+LINKS = [None, b"link one", b"link two"]
+
+
+class HostMachine(RuleBasedStateMachine):
+    """A host whose surroundings do as they please."""
+
+    @initialize(
+        boot=st.lists(st.sampled_from(["fixed", "session-lasting"]), unique=True),
+        linger=st.sampled_from([0.0, 0.3, 30.0]),
+        dwell=st.sampled_from([0.0, 1.0]),
+        hold=st.sampled_from([0.0, 10.0]),
+        seed=st.integers(0, 3),
+    )
+    def start(self, boot: list[str], linger: float, dwell: float, hold: float, seed: int) -> None:
+        self.config = config(at_boot=boot, linger=linger, dwell=dwell, hold=hold)
+        self.network = Network()
+        self.host = Host(self.network, self.config, seed=seed)
+        self.cookie = 0
+        self.asked: set[int] = set()
+
+    # ---- links ---------------------------------------------------------------------------------
+
+    @rule(interface=INTERFACES, link=st.sampled_from(LINKS))
+    def attach(self, interface: int, link: bytes | None) -> None:
+        self.host.attach(interface, heard=link)
+
+    @rule(interface=INTERFACES)
+    def detach(self, interface: int) -> None:
+        self.host.detach(interface)
+
+    @rule(interface=INTERFACES)
+    def remove(self, interface: int) -> None:
+        self.host.do(self.host.core.link_removed(interface, self.host.now))
+
+    @rule(
+        interface=INTERFACES,
+        link=st.sampled_from(LINKS),
+        prefixes=st.sets(st.sampled_from(PREFIXES)),
+        offered=st.sets(TYPES),
+        lifetime=st.sampled_from([0, 1800]),
+    )
+    def hear(
+        self,
+        interface: int,
+        link: bytes | None,
+        prefixes: set[IPv6Network],
+        offered: set[ServiceType],
+        lifetime: int,
+    ) -> None:
+        message = advertisement(link, *sorted(prefixes), offered=offered, lifetime=lifetime)
+        self.host.hear(message, interface)
+
+    @rule(interface=INTERFACES, prefix=st.sampled_from(PREFIXES), present=st.booleans())
+    def ordinary_address(self, interface: int, prefix: IPv6Network, present: bool) -> None:
+        core, address = self.host.core, slaac(interface, prefix)
+        change = core.address_changed if present else core.address_removed
+        self.host.do(change(address, self.host.now))
+
+    # ---- the network ---------------------------------------------------------------------------
+
+    @rule(interfaces=st.sets(INTERFACES))
+    def silence(self, interfaces: set[int]) -> None:
+        self.network.silent = interfaces
+
+    @rule(reason=st.none() | st.sampled_from(RefusalReason))
+    def refuse(self, reason: RefusalReason | None) -> None:
+        self.network.refuses = reason
+
+    @rule(knows=st.booleans(), unknown=st.booleans())
+    def change_network(self, knows: bool, unknown: bool) -> None:
+        self.network.knows_service, self.network.unknown = knows, unknown
+
+    @rule(withdrawn=st.sets(TYPES), replaced=st.sets(TYPES))
+    def change_policy(self, withdrawn: set[ServiceType], replaced: set[ServiceType]) -> None:
+        self.network.withdrawn, self.network.replaced = withdrawn, replaced
+
+    @rule(prefix=st.sampled_from(STRANGE))
+    def give_something_strange(self, prefix: IPv6Network) -> None:
+        self.network.gives.append(prefix)
+
+    @rule(lifetimes=st.sampled_from([(3600, 7200, 600, 1200), (30, 60, 0, 0), (5, 9, 9, 1)]))
+    def change_lifetimes(self, lifetimes: tuple[int, int, int, int]) -> None:
+        self.network.lifetimes = lifetimes
+
+    @precondition(lambda self: self.network.heard)
+    @rule(data=st.data())
+    def late_answer(self, data: st.DataObject) -> None:
+        interface, message = data.draw(st.sampled_from(self.network.heard[-5:]))
+        silent, self.network.silent = self.network.silent, set()
+        answer = self.network.answer(interface, message)
+        self.network.silent = silent
+        assert answer is not None
+        self.host.answer(interface, answer)
+
+    # ---- applications --------------------------------------------------------------------------
+
+    @rule(
+        kind=TYPES,
+        on_net=st.booleans(),
+        held=st.booleans(),
+        timeout=st.sampled_from([0.0, 0.1, 30.0]),
+        client=st.sampled_from("ab"),
+    )
+    def setsc(
+        self, kind: ServiceType, on_net: bool, held: bool, timeout: float, client: str
+    ) -> None:
+        self.cookie += 1
+        cookie = None if held else self.cookie
+        self.asked.add(self.host.setsc(kind, cookie, on_net=on_net, timeout=timeout, client=client))
+
+    @rule(data=st.data())
+    def close(self, data: st.DataObject) -> None:
+        self.host.close(data.draw(st.integers(0, self.cookie)))
+
+    @rule(client=st.sampled_from("ab"))
+    def hang_up(self, client: str) -> None:
+        self.host.core.client_gone(client)
+
+    @precondition(lambda self: self.alive())
+    @rule(data=st.data(), announced=st.booleans())
+    def bind_without_asking(self, data: st.DataObject, announced: bool) -> None:
+        lease = data.draw(st.sampled_from(self.alive()))
+        self.cookie += 1
+        assert lease.address is not None
+        users = self.host.sockets.setdefault(lease.address, set())
+        users.add(self.cookie if announced else 0)
+
+    # ---- time ----------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([0.05, 0.3, 1.0, 1.1, 6.0, 31.0, 61.0, 700.0, 7201.0]))
+    def wait(self, seconds: float) -> None:
+        self.host.advance(seconds)
+
+    # ---- promises ------------------------------------------------------------------------------
+
+    def alive(self) -> list[Lease]:
+        return [lease for lease in self.host.core.leases if lease.alive] if self.host else []
+
+    @invariant()
+    def a_lease_is_in_one_exchange_at_most(self) -> None:
+        requester = self.host.core._known.requester
+        held = Counter(a.iaid for e in requester._exchanges.values() for a in e.associations)
+        assert all(count == 1 for count in held.values())
+
+    @invariant()
+    def nothing_in_use_is_released(self) -> None:
+        released = {
+            (ia.iaid, ia.prefixes[0].prefix)
+            for message in self.sent()
+            if message.type is MessageType.RELEASE
+            for ia in message.every(IaPd)
+        }
+        assert not released & {(lease.iaid, lease.prefix) for lease in self.alive()}
+
+    @invariant()
+    def no_socket_is_left_on_an_address_that_is_gone(self) -> None:
+        addresses = {lease.address for lease in self.alive()}
+        ordinary = {slaac(WL0, prefix).address for prefix in PREFIXES}
+        for address, users in self.host.sockets.items():
+            assert address in addresses | ordinary or users <= {0}
+
+    @invariant()
+    def those_in_use_have_sockets_and_lingering_ones_none(self) -> None:
+        for lease in self.host.core.leases:
+            assert (lease.state is State.IN_USE) <= bool(lease.sockets)
+            assert (lease.state in (State.LINGERING, State.READY)) <= (not lease.sockets)
+
+    @invariant()
+    def prefixes_do_not_overlap(self) -> None:
+        prefixes = sorted(lease.prefix for lease in self.host.core.leases if lease.prefix)
+        assert not any(one.overlaps(other) for one, other in pairwise(prefixes))
+
+    @invariant()
+    def nobody_waits_longer_than_asked(self) -> None:
+        waiting = self.host.core._known.waiting._waiters
+        assert all(waiter.deadline > self.host.now for waiter in waiting)
+
+    def sent(self) -> list[Message]:
+        """Return what was sent since the last step."""
+        return [action.transmission.message for action in self.host.took(SendDhcp)]
+
+
+TestHostMachine = HostMachine.TestCase
+TestHostMachine.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
