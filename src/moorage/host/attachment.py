@@ -119,6 +119,11 @@ class Attachments:
         """Whether the interface is one that the host may use."""
         return interface in self._interfaces
 
+    def hears(self, interface: int, router: IPv6Address) -> bool:
+        """Whether a router has advertised itself on the link that an interface is on."""
+        attachment = self._attached.get(interface)
+        return attachment is not None and router in attachment.routers
+
     def newest_first(self) -> list[Attachment]:
         """Return the attachments, the newest first."""
         return sorted(self._attached.values(), key=lambda a: a.since, reverse=True)

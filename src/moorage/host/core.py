@@ -71,8 +71,12 @@ class HostCore:
         return desired.routes(self._known.leases.all())
 
     def silenced(self) -> set[desired.Neighbour]:
-        """Return the neighbours that packets must not wait for."""
-        return desired.silenced(self._known.leases.all())
+        """Return the neighbours that packets must not wait for: not those that are heard again."""
+        return {
+            (interface, router)
+            for interface, router in desired.silenced(self._known.leases.all())
+            if not self._known.attachments.hears(interface, router)
+        }
 
     def next_timer(self) -> float | None:
         """Return when `poll` must be called at the latest, or none if nothing is due."""

@@ -65,6 +65,10 @@ class Movement:
         if moved:
             foreign = self._known.ordinary.take_foreign(attachment)
             self._retire(interface, foreign, frozenset(attachment.routers))
+        for lease in self._known.leases.through(interface):
+            if not lease.served and lease.path and lease.path.router in attachment.routers:
+                # It was silenced when the link went; now it can be asked for again.
+                self._known.out.append(Reconcile())
         self._retire_departed()
         self._demand.serve_ordinary()
 

@@ -249,6 +249,7 @@ class _RouterDaemon:
             if not isinstance(change, Delete):
                 self._mirror.learn(BindingChanged(revision, change.binding), now)
                 self._expiry.note(change.binding)
+                self._departures.heard(change.binding, now)
         self._forwarding.update([change.prefix for change in changes])
         self._set_timer()
 

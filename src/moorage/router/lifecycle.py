@@ -13,6 +13,9 @@ from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import Change, Delete, Update
 
+_PROBING = 4.0
+"""Seconds that the kernel takes at most to find that a neighbour does not answer (RFC 4861 section
+10: three solicitations, one second apart, and the wait for the last)."""
 _REMEMBERED = 4096
 """Hosts at most that have left and may turn up again as they were."""
 
@@ -61,6 +64,19 @@ class Departures:
     def __init__(self, config: RouterConfig) -> None:
         self._config = config
         self._left: dict[tuple[str, IPv6Address], list[Update]] = {}
+        self._certain: dict[tuple[str, IPv6Address], float] = {}
+
+    def heard(self, binding: Binding, now: float) -> None:
+        """Note that a host has just asked for a binding on one of our links.
+
+        A neighbour that fails right after that was probed before: the host left and has come back.
+        If it is gone again, the next packet for it makes the kernel probe anew.
+        """
+        if binding.serving != self._config.id or binding.link is None or binding.next_hop is None:
+            return
+        self._certain[binding.link, binding.next_hop] = now + _PROBING
+        while len(self._certain) > _REMEMBERED:
+            del self._certain[next(iter(self._certain))]
 
     def left(
         self, bindings: Iterable[Binding], link: str, host: IPv6Address | None, now: float
@@ -72,6 +88,8 @@ class Departures:
             if not here or not binding.held or binding.next_hop is None:
                 continue
             if host is not None and binding.next_hop != host:
+                continue
+            if host is not None and now < self._certain.get((link, host), 0.0):
                 continue
             lifetimes = self._config.lifetimes.of(binding.type)
             if binding.type is ServiceType.NON_PERSISTENT:

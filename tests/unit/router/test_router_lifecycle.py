@@ -73,6 +73,20 @@ async def test_the_anchor_keeps_the_prefixes_of_a_host_that_left() -> None:
     assert all(binding.serving is None for binding in gone.values())
 
 
+async def test_a_host_that_has_just_asked_is_not_gone() -> None:
+    """A probe that began before the host left and came back fails after it has rebound."""
+    before = await bindings()
+    departures = Departures(CONFIG)
+    for binding in before:
+        departures.heard(binding, START)
+    assert departures.left(before, "acc0", SOURCE, START + 3.9) == []
+    assert len(departures.left(before, "acc0", None, START + 3.9)) == len(before)
+    departures = Departures(CONFIG)
+    for binding in before:
+        departures.heard(binding, START)
+    assert len(departures.left(before, "acc0", SOURCE, START + 4.1)) == len(before)
+
+
 async def test_a_link_without_carrier_has_no_hosts() -> None:
     before = await bindings()
     assert len(Departures(CONFIG).left(before, "acc0", None, START)) == len(before)
