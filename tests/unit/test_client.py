@@ -1,0 +1,339 @@
+"""The application's side, against a small daemon that is real but for what it knows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from ipaddress import IPv6Address
+from pathlib import Path
+
+import pytest
+
+import moorage
+from moorage import aio, client
+from moorage.numbers import EAI_REQUIREDIPFAILED, EAI_REQUIREDIPNOTSUPPORTED
+from moorage.wire.app import REQUEST_LENGTH, Operation, Reason, Reply, Request, decode_request
+
+FIXED = moorage.ServiceType.FIXED
+LOOPBACK = IPv6Address("::1")
+Answering = Callable[[Request], list[bytes]]
+
+
+def gives(address: IPv6Address) -> Answering:
+    return lambda request: [Reply(request.id, 0, Reason.NONE, address, 60).encode()]
+
+
+def refuses(status: int, reason: Reason) -> Answering:
+    return lambda request: [Reply(request.id, status, reason, IPv6Address(0), 0).encode()]
+
+
+class Daemon:
+    """Listens where applications look for the daemon; remembers what they asked."""
+
+    def __init__(self, path: Path, answering: Answering) -> None:
+        self.requests: list[Request] = []
+        self.subjects: list[tuple[int, int]] = []
+        self.connections: list[socket.socket] = []
+        self._answering = answering
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        path.unlink(missing_ok=True)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def stop(self) -> None:
+        # A thread in accept() or recv() only wakes by a shutdown.
+        for sock in (self._listener, *self.connections):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for sock in (self._listener, *self.connections):
+            sock.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections.append(connection)
+            thread = threading.Thread(target=self._serve, args=(connection,))
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                data, descriptors, _, _ = socket.recv_fds(connection, REQUEST_LENGTH + 1, 4)
+                for descriptor in descriptors:
+                    status = os.fstat(descriptor)
+                    self.subjects.append((status.st_dev, status.st_ino))
+                    os.close(descriptor)
+                if not data:
+                    return
+                request = decode_request(data)
+                self.requests.append(request)
+                answers = self._answering(request)
+                for answer in answers:
+                    connection.send(answer)
+                if not answers:
+                    connection.shutdown(socket.SHUT_RDWR)
+
+
+Start = Callable[[Answering], Daemon]
+
+
+@pytest.fixture(autouse=True)
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "host.sock"
+    monkeypatch.setenv("MOORAGE_SOCKET", str(path))
+    return path
+
+
+@pytest.fixture
+def start(path: Path) -> Iterator[Start]:
+    with contextlib.ExitStack() as stack:
+
+        def start(answering: Answering) -> Daemon:
+            daemon = Daemon(path, answering)
+            stack.callback(daemon.stop)
+            return daemon
+
+        yield start
+
+
+@pytest.fixture
+def sock() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+        yield sock
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        yield listener
+
+
+async def in_loop(sock: socket.socket) -> IPv6Address:
+    return await aio.setsc(sock, FIXED)
+
+
+def blocking(sock: socket.socket) -> IPv6Address:
+    return moorage.setsc(sock, FIXED)
+
+
+def awaiting(sock: socket.socket) -> IPv6Address:
+    return asyncio.run(in_loop(sock))
+
+
+both = pytest.mark.parametrize("ask", [blocking, awaiting])
+Ask = Callable[[socket.socket], IPv6Address]
+
+
+@both
+def test_no_daemon(ask: Ask, sock: socket.socket) -> None:
+    with pytest.raises(moorage.RequiredIPNotSupported) as caught:
+        ask(sock)
+    assert (caught.value.errno, caught.value.eai) == (-180, EAI_REQUIREDIPNOTSUPPORTED)
+    assert caught.value.reason is Reason.NO_SERVICE
+
+
+@both
+def test_address(ask: Ask, start: Start, sock: socket.socket) -> None:
+    daemon = start(gives(LOOPBACK))
+    assert ask(sock) == LOOPBACK
+    [request] = daemon.requests
+    assert (request.operation, request.type) == (Operation.SETSC, FIXED)
+    assert (request.on_net, request.timeout_ms) == (False, 0)
+    status = os.fstat(sock.fileno())
+    assert daemon.subjects == [(status.st_dev, status.st_ino)]
+
+
+def test_options(start: Start, sock: socket.socket) -> None:
+    daemon = start(gives(LOOPBACK))
+    moorage.setsc(sock, 4, on_net=True, timeout=1.5)
+    moorage.setsc(sock, 4, timeout=0)
+    assert [(r.type, r.on_net, r.timeout_ms) for r in daemon.requests] == [
+        (4, True, 1500),
+        (4, False, 1),
+    ]
+
+
+def test_hold(start: Start) -> None:
+    daemon = start(gives(LOOPBACK))
+    assert client.hold(FIXED).address == LOOPBACK
+    assert [request.operation for request in daemon.requests] == [Operation.HOLD]
+    assert daemon.subjects == []
+
+
+@both
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (EAI_REQUIREDIPNOTSUPPORTED, moorage.RequiredIPNotSupported),
+        (EAI_REQUIREDIPFAILED, moorage.RequiredIPFailed),
+    ],
+)
+def test_refusal(
+    ask: Ask, status: int, error: type[moorage.SetscError], start: Start, sock: socket.socket
+) -> None:
+    start(refuses(status, Reason.QUOTA))
+    with pytest.raises(error) as caught:
+        ask(sock)
+    assert (caught.value.errno, caught.value.reason) == (status, Reason.QUOTA)
+
+
+@both
+def test_daemon_that_hangs_up(ask: Ask, start: Start, sock: socket.socket) -> None:
+    start(lambda request: [])
+    with pytest.raises(moorage.RequiredIPFailed, match="hung up"):
+        ask(sock)
+
+
+@both
+def test_daemon_that_talks_nonsense(ask: Ask, start: Start, sock: socket.socket) -> None:
+    start(lambda request: [b"nonsense"])
+    with pytest.raises(moorage.RequiredIPFailed):
+        ask(sock)
+
+
+@both
+def test_answer_to_an_earlier_request_is_skipped(
+    ask: Ask, start: Start, sock: socket.socket
+) -> None:
+    def answering(request: Request) -> list[bytes]:
+        late = Reply(request.id ^ 0x8000_0000, EAI_REQUIREDIPFAILED, Reason.TIMEOUT, LOOPBACK, 0)
+        return [late.encode(), *gives(LOOPBACK)(request)]
+
+    start(answering)
+    assert ask(sock) == LOOPBACK
+
+
+@both
+def test_only_ipv6_sockets(ask: Ask) -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock,
+        pytest.raises(ValueError, match="IPv6"),
+    ):
+        ask(sock)
+
+
+def test_one_connection_a_thread(start: Start, sock: socket.socket) -> None:
+    daemon = start(gives(LOOPBACK))
+    for _ in range(3):
+        moorage.setsc(sock, FIXED)
+    assert len(daemon.connections) == 1
+    thread = threading.Thread(target=blocking, args=(sock,))
+    thread.start()
+    thread.join()
+    assert len(daemon.connections) == 2
+    assert len({request.id for request in daemon.requests}) == 4
+
+
+def test_daemon_started_anew_between_calls(start: Start, sock: socket.socket) -> None:
+    first = start(gives(LOOPBACK))
+    moorage.setsc(sock, FIXED)
+    first.stop()
+    second = start(gives(IPv6Address("2001:db8::2")))
+    assert moorage.setsc(sock, FIXED) == IPv6Address("2001:db8::2")
+    assert len(second.requests) == 1
+
+
+def test_daemon_gone_between_calls(start: Start, path: Path, sock: socket.socket) -> None:
+    daemon = start(gives(LOOPBACK))
+    moorage.setsc(sock, FIXED)
+    daemon.stop()
+    path.unlink()
+    with pytest.raises(moorage.RequiredIPNotSupported):
+        moorage.setsc(sock, FIXED)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_has_a_connection_of_its_own(start: Start, sock: socket.socket) -> None:
+    daemon = start(gives(LOOPBACK))
+    moorage.setsc(sock, FIXED)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with contextlib.suppress(BaseException):
+            code = 0 if moorage.setsc(sock, FIXED) == LOOPBACK else 1
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert len(daemon.connections) == 2
+    moorage.setsc(sock, FIXED)
+    assert len(daemon.connections) == 2
+
+
+def test_create_connection(start: Start, listener: socket.socket) -> None:
+    start(gives(LOOPBACK))
+    address = listener.getsockname()[:2]
+    with moorage.create_connection(address, FIXED, timeout=10) as connection:
+        accepted, peer = listener.accept()
+        with accepted:
+            assert peer == connection.getsockname()
+            accepted.send(b"hello")
+            assert connection.recv(5) == b"hello"
+
+
+def test_create_connection_without_an_address(listener: socket.socket) -> None:
+    with pytest.raises(moorage.RequiredIPNotSupported):
+        moorage.create_connection(listener.getsockname()[:2], FIXED)
+
+
+def test_create_connection_refused(start: Start) -> None:
+    start(gives(LOOPBACK))
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as closed:
+        address = closed.getsockname()[:2]
+    with pytest.raises(ConnectionRefusedError):
+        moorage.create_connection(address, FIXED)
+
+
+def test_create_connection_from_an_address_that_is_not_ours(
+    start: Start, listener: socket.socket
+) -> None:
+    start(gives(IPv6Address("2001:db8::99")))
+    with pytest.raises(OSError, match="assign"):
+        moorage.create_connection(listener.getsockname()[:2], FIXED)
+
+
+async def test_open_connection(start: Start) -> None:
+    start(gives(LOOPBACK))
+
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(greet, "::1", 0, family=socket.AF_INET6) as server:
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await aio.open_connection("::1", port, FIXED)
+        assert await reader.read() == b"hello"
+        assert writer.get_extra_info("sockname")[0] == "::1"
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_open_connection_without_an_address() -> None:
+    with pytest.raises(moorage.RequiredIPNotSupported):
+        await aio.open_connection("::1", 9, FIXED)
+
+
+async def test_the_loop_goes_on_while_somebody_waits(start: Start, sock: socket.socket) -> None:
+    release = threading.Event()
+
+    def answering(request: Request) -> list[bytes]:
+        assert release.wait(10)
+        return gives(LOOPBACK)(request)
+
+    start(answering)
+    waiting = asyncio.create_task(aio.setsc(sock, FIXED))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    release.set()
+    assert await waiting == LOOPBACK
