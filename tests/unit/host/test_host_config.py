@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from moorage.config import ConfigError, load, parse
+from moorage.host.config import HostConfig, RetireSlaac
+from moorage.service import ServiceType
+
+
+def test_least() -> None:
+    config = parse('interfaces = ["wl0"]', HostConfig, "host.toml")
+    assert config == HostConfig(interfaces=["wl0"])
+    assert (config.linger, config.hold, config.wait, config.support_wait) == (30, 10, 5, 1)
+    assert config.unsupported_memory == 60
+    assert config.types_at_boot == []
+
+
+def test_most() -> None:
+    text = """
+        interfaces = ["wl0", "wl1"]
+        socket = "/tmp/host.sock"
+        state = "/tmp/state"
+        at_boot = ["fixed", "graceful-replacement"]
+        linger = 0
+        dwell = 0.5
+        retire_slaac = "deprecate"
+        optimistic_dad = false
+    """
+    config = parse(text, HostConfig, "host.toml")
+    assert config.socket == Path("/tmp/host.sock")
+    assert config.types_at_boot == [ServiceType.FIXED, ServiceType.GRACEFUL_REPLACEMENT]
+    assert (config.linger, config.dwell) == (0, 0.5)
+    assert config.retire_slaac is RetireSlaac.DEPRECATE
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "interfaces"),
+        ("interfaces = []", "name at least one"),
+        ('interfaces = "wl0"', "interfaces"),
+        ('interfaces = ["wl0"]\nlinger = -1', "linger: must not be negative"),
+        ('interfaces = ["wl0"]\nwait = "long"', "wait"),
+        ('interfaces = ["wl0"]\nat_boot = ["lasting"]', "session-lasting"),
+        ('interfaces = ["wl0"]\nat_boot = ["non-persistent"]', "non-persistent"),
+        ('interfaces = ["wl0"]\nretire_slaac = "maybe"', "retire_slaac"),
+        ('interfaces = ["wl0"]\nlingre = 3', "lingre"),
+        ("interfaces = [", "not TOML"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(text: str, what: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, HostConfig, "host.toml")
+    said = str(caught.value)
+    assert said.startswith("host.toml: ")
+    assert what in said
+    assert "\n" not in said
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "host.toml"
+    with pytest.raises(ConfigError, match="No such file"):
+        load(path, HostConfig)
+    path.write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load(path, HostConfig)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from moorage.host.attachment import Attachment
+from moorage.host.ordinary import OrdinaryAddresses
+from moorage.kernel.addresses import AddressFlags
+from tests.scripted import WL0, WL1, slaac
+
+PREFIX, OTHER = IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/64")
+
+
+def attachment(interface: int, *prefixes: IPv6Network) -> Attachment:
+    found = Attachment(interface, 0.0, IPv6Address("fe80::1"))
+    found.prefixes.update(prefixes)
+    return found
+
+
+@pytest.fixture
+def ordinary() -> OrdinaryAddresses:
+    ordinary = OrdinaryAddresses()
+    ordinary.changed(slaac(WL0, PREFIX))
+    ordinary.changed(slaac(WL1, OTHER))
+    return ordinary
+
+
+def test_best_is_of_the_first_attachment(ordinary: OrdinaryAddresses) -> None:
+    first, second = attachment(WL0, PREFIX), attachment(WL1, OTHER)
+    assert ordinary.best([first, second], advertised=True) == slaac(WL0, PREFIX)
+    assert ordinary.best([second, first], advertised=True) == slaac(WL1, OTHER)
+    assert ordinary.best([], advertised=False) is None
+
+
+def test_best_is_of_an_advertised_prefix_if_that_is_asked_for(ordinary: OrdinaryAddresses) -> None:
+    elsewhere = attachment(WL0, OTHER)
+    assert ordinary.best([elsewhere], advertised=True) is None
+    assert ordinary.best([elsewhere], advertised=False) == slaac(WL0, PREFIX)
+
+
+@pytest.mark.parametrize(
+    "flags", [AddressFlags.TENTATIVE, AddressFlags.DAD_FAILED, AddressFlags.DEPRECATED]
+)
+def test_best_can_be_used(ordinary: OrdinaryAddresses, flags: AddressFlags) -> None:
+    ordinary.changed(replace(slaac(WL0, PREFIX), flags=flags))
+    assert ordinary.best([attachment(WL0, PREFIX)], advertised=True) is None
+
+
+def test_optimistic_address_can_be_used(ordinary: OrdinaryAddresses) -> None:
+    flags = AddressFlags.TENTATIVE | AddressFlags.OPTIMISTIC
+    ordinary.changed(replace(slaac(WL0, PREFIX), flags=flags))
+    assert ordinary.best([attachment(WL0, PREFIX)], advertised=True) is not None
+
+
+def test_removed(ordinary: OrdinaryAddresses) -> None:
+    ordinary.removed(slaac(WL0, PREFIX))
+    ordinary.removed(slaac(WL0, PREFIX))
+    assert ordinary.best([attachment(WL0, PREFIX)], advertised=True) is None
+    assert ordinary.interfaces() == {WL1}
+
+
+def test_foreign_ones_are_taken_and_what_others_configured_is_left(
+    ordinary: OrdinaryAddresses,
+) -> None:
+    by_hand = replace(slaac(WL0, OTHER), protocol=0)
+    ordinary.changed(by_hand)
+    moved = attachment(WL0, IPv6Network("2001:db8:3::/64"))
+    assert ordinary.take_foreign(moved) == {slaac(WL0, PREFIX).address}
+    assert ordinary.take_foreign(moved) == frozenset()
+    assert ordinary.best([moved], advertised=False) == by_hand
+
+
+def test_all_of_an_interface_are_taken(ordinary: OrdinaryAddresses) -> None:
+    assert ordinary.take_all(WL0) == {slaac(WL0, PREFIX).address}
+    assert ordinary.interfaces() == {WL1}
+
+
+def test_users(ordinary: OrdinaryAddresses) -> None:
+    address = slaac(WL0, PREFIX).address
+    for cookie in (1, 2, 3):
+        ordinary.opened(address, cookie)
+    ordinary.closed(2)
+    assert ordinary.take_users(address) == {1, 3}
+    assert ordinary.take_users(address) == frozenset()

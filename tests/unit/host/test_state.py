@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path as FilePath
+
+import pytest
+
+from moorage.host.lease import Lease, Path
+from moorage.host.lifecycle import State
+from moorage.host.state import StateError, StateFile
+from tests.scripted import FIXED, GRACEFUL, LASTING, SERVER, WL0
+
+EPOCH = 1_700_000_000.0
+PREFIX = IPv6Network("2001:db8:a0:1::/64")
+OTHER = IPv6Network("2001:db8:a0:2::/64")
+PATH = Path(WL0, IPv6Address("fe80::a1"), 1400)
+
+
+def lease(state: State = State.IN_USE, path: Path | None = PATH) -> Lease:
+    return Lease(
+        7,
+        LASTING,
+        kept=True,
+        state=state,
+        prefix=PREFIX,
+        address=PREFIX[9],
+        server=SERVER,
+        path=path,
+        preferred_until=3000.0,
+        valid_until=5000.0,
+        sockets={1, 2},
+    )
+
+
+@pytest.fixture
+def file(tmp_path: FilePath) -> FilePath:
+    return tmp_path / "leases.json"
+
+
+def name(index: int) -> str:
+    return {WL0: "wl0"}.get(index, "")
+
+
+def nowhere(_: str) -> None:
+    """Find no interface."""
+
+
+def again(file: FilePath, leases: list[Lease], index: int | None = 5) -> list[Lease]:
+    """Return what is loaded after a restart of the machine, 100 s later; wl0 is now ``index``."""
+    StateFile(file, EPOCH).save(leases, name)
+    return StateFile(file, EPOCH + 1100).load({"wl0": index}.__getitem__, 0.0)
+
+
+def test_no_file(file: FilePath) -> None:
+    assert StateFile(file, EPOCH).load(nowhere, 0.0) == []
+
+
+def test_round_trip(file: FilePath) -> None:
+    [found] = again(file, [lease()])
+    assert (found.iaid, found.type, found.kept, found.server) == (7, LASTING, True, SERVER)
+    assert (found.prefix, found.address) == (PREFIX, PREFIX[9])
+    assert (found.preferred_until, found.valid_until) == (1900.0, 3900.0)
+    assert found.path == Path(5, PATH.router, PATH.mtu)
+    assert (found.state, found.sockets) == (State.READY, set())
+    assert (found.served, found.detached_since) == (False, 0.0)
+
+
+def test_what_retires_retires_on(file: FilePath) -> None:
+    [found] = again(file, [lease(State.RETIRING)])
+    assert found.state is State.RETIRING
+
+
+@pytest.mark.parametrize("path", [None, PATH])
+def test_interface_that_is_gone(file: FilePath, path: Path | None) -> None:
+    [found] = again(file, [lease(path=path)], index=None)
+    assert found.path is None
+
+
+def test_what_has_no_address_is_not_kept(file: FilePath) -> None:
+    assert again(file, [Lease(1, FIXED, kept=True)]) == []
+
+
+def test_what_is_no_longer_valid_is_not_taken_up(file: FilePath) -> None:
+    old, fixed = lease(), lease()
+    old.valid_until = 1100.0
+    fixed.iaid, fixed.type, fixed.prefix = 8, GRACEFUL, OTHER
+    assert [found.iaid for found in again(file, [old, fixed])] == [8]
+
+
+def test_the_file_is_replaced_at_once(file: FilePath) -> None:
+    again(file, [lease()])
+    assert again(file, []) == []
+    assert [entry.name for entry in file.parent.iterdir()] == ["leases.json"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "",
+        lambda text: text[: len(text) // 2],
+        lambda text: "[]",
+        lambda text: "null",
+        lambda text: text.replace("2001:db8:a0:1::9", "an address"),
+        lambda text: text.replace("::/64", "::9/64"),
+        lambda text: text.replace('"type":2', '"type":9'),
+        lambda text: text.replace('"iaid":7', '"iaid":"7"'),
+        lambda text: text.replace(SERVER.hex(), "x"),
+    ],
+)
+def test_damaged_file(file: FilePath, change: object) -> None:
+    assert callable(change)
+    state = StateFile(file, EPOCH)
+    state.save([lease()], name)
+    file.write_text(change(file.read_text()))
+    with pytest.raises(StateError, match=r"leases\.json"):
+        state.load(nowhere, 0.0)
+
+
+def test_file_that_is_not_text(file: FilePath) -> None:
+    file.write_bytes(b"\xff\xfe\0")
+    with pytest.raises(StateError):
+        StateFile(file, EPOCH).load(nowhere, 0.0)
+
+
+def test_folder_that_is_gone(file: FilePath) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        StateFile(file.parent / "gone" / "leases.json", EPOCH).save([lease()], name)
