@@ -13,6 +13,9 @@ from moorage.lab.lab import Node
 from moorage.numbers import ROUTE_PROTOCOL
 from tests.conformance.scene import PATIENCE, Connection
 
+_PACE = 0.005
+"""Seconds between two rounds, so that the traffic leaves the machine to the daemons."""
+
 
 class Flow:
     """Bytes that go to and fro over a connection until the flow is ended."""
@@ -20,7 +23,7 @@ class Flow:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._rounds = 0
-        self._over = False
+        self._over = threading.Event()
         self._failure: BaseException | None = None
         self._turn = threading.Condition()
         self._thread = threading.Thread(target=self._run)
@@ -34,7 +37,7 @@ class Flow:
 
     def close(self) -> None:
         """End the traffic and close both sockets."""
-        self._over = True
+        self._over.set()
         self._thread.join()
         self.connection.near.close()
         self.connection.far.close()
@@ -50,7 +53,7 @@ class Flow:
 
     def _run(self) -> None:
         try:
-            while not self._over:
+            while not self._over.wait(_PACE):
                 assert self.connection.works()
                 with self._turn:
                     self._rounds += 1

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.netns
 
 FOREVER = 3600.0
 TIMESTAMP = struct.Struct("=qq")
+STATISTICS = struct.Struct("=II")
+SOL_PACKET, PACKET_STATISTICS = 263, 6  # of <linux/if_packet.h>
 ETHERNET, IPV6, UDP = 14, 40, 8
 
 
