@@ -204,12 +204,13 @@ class Network:
             return far_end.index
         name = f"{near_end.index}-{far_end.index}"
         inner = [links.End(self.ether, f"{name}.{n}", next(self._indices)) for n in "ab"]
-        whole = link.loss == 0  # what is lost is to be single frames
+        # What is lost is to be single frames, and no virtio header can tell a packet socket how to
+        # segment what is encapsulated.
         links.carry_out(
             self._netlink,
             [
-                links.new_pair(near_end, inner[0], link.mtu, segmentation=whole),
-                links.new_pair(inner[1], far_end, link.mtu, segmentation=whole),
+                links.new_pair(near_end, inner[0], link.mtu, segmentation=False),
+                links.new_pair(inner[1], far_end, link.mtu, segmentation=False),
                 *(links.set_up(end.index) for end in inner),
             ],
         )
