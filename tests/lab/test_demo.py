@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from ipaddress import IPv6Address
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +26,7 @@ from moorage.lab.render import topology_text
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("mark")]
 
 DEMO = [sys.executable, "-m", "moorage", "demo"]
+ETHERNET_BYTES = 14
 FILES = {"capture.pcap", "demo.json", "flows.png", "flows.svg"}
 
 
@@ -45,11 +48,16 @@ def addresses(report: Any, name: str) -> list[str]:
     return [connection["name"] for connection in flow(report, name)["connections"]]
 
 
+def frames_of(capture: Path) -> Iterator[bytes]:
+    """The frames with IPv6 packets."""
+    with RawPcapReader(str(capture)) as frames:
+        yield from (frame for frame, _ in frames if frame[12:14] == b"\x86\xdd")
+
+
 def tunnelled(capture: Path) -> set[tuple[IPv6Address, IPv6Address]]:
     """Outer source and outer destination of all IPv6 packets in IPv6 packets."""
-    with RawPcapReader(str(capture)) as frames:
-        # Only one frame of each kind is worth the time that dissecting takes.
-        kinds = {frame[20:54]: frame for frame, _ in frames if frame[12:14] == b"\x86\xdd"}
+    # Only one frame of each kind is worth the time that dissecting takes.
+    kinds = {frame[20:54]: frame for frame in frames_of(capture)}
     packets = [Ether(frame)[IPv6] for frame in kinds.values()]
     return {
         (IPv6Address(packet.src), IPv6Address(packet.dst))
@@ -97,6 +105,19 @@ def test_moves_on_at_random(tmp_path: Path) -> None:
     # Two applications saw all moves; of the Session-lasting ones the other began after the first.
     assert counts == {"non-persistent": 8, "session-lasting": 7}
     assert all(sum(one["histogram"]) == one["count"] for one in report["distributions"].values())
+
+
+def test_delayed_core_gets_packets_in_packets_that_fit(tmp_path: Path) -> None:
+    report = report_of(play("--json", "--output", str(tmp_path), "--delay"))
+    assert report["topology"] == "two-routers-delay"
+    core = topology.load("two-routers-delay").routers["ar1"].core
+    sizes = [
+        len(frame) - ETHERNET_BYTES
+        for frame in frames_of(tmp_path / "capture.pcap")
+        if frame[20] == socket.IPPROTO_IPV6
+    ]
+    # The backlog of the time without a link is in one big segment, which its sender left uncut.
+    assert 0 < max(sizes) <= core.mtu
 
 
 def test_network_without_the_type_fails_the_demo(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ class Flow:
     def __exit__(self, *_: object) -> None:
         with self._process:
             self._process.kill()
-        self._reader.join()
+            self._reader.join()  # before its pipe is closed
 
     def _read(self) -> None:
         decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
