@@ -59,5 +59,8 @@ def test_a_wrong_topology_is_one_line(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("[routers]\nar1 = 1\n")
     said = moorage_lab("up", str(wrong), status=2)
-    assert said == f"Error: {wrong}: routers[...]: Expected `object`, got `int`\n"
+    assert said == (
+        f"Error: {wrong}: routers[...]: Expected `object`, got `int`;"
+        " allowed: core, access, pool, down_sid, up_sid, settings\n"
+    )
     assert "shipped: three-routers, two-routers" in moorage_lab("up", "nowhere", status=2)
