@@ -9,6 +9,7 @@ from ipaddress import IPv6Address
 from typing import Final
 
 from moorage.demo.flows import Connection, Flow, History, interruption
+from moorage.demo.names import Names
 from moorage.demo.observations import HostAddresses, Observer
 from moorage.demo.report import Step
 from moorage.lab.control import Moved
@@ -25,28 +26,6 @@ _SIGHT_NS: Final = 1_000_000_000
 _SESSION_LASTING: Final = ServiceType.SESSION_LASTING
 _NON_PERSISTENT: Final = ServiceType.NON_PERSISTENT
 _GRACEFUL: Final = ServiceType.GRACEFUL_REPLACEMENT
-
-
-class Names:
-    """The draft's names of addresses: IPsl1, IPnp1, IPnp2, in the order of appearance."""
-
-    _PREFIXES: Final = {
-        _SESSION_LASTING: "IPsl",
-        _NON_PERSISTENT: "IPnp",
-        ServiceType.FIXED: "IPf",
-        _GRACEFUL: "IPgr",
-    }
-
-    def __init__(self) -> None:
-        self._known: dict[IPv6Address, str] = {}
-        self._counts: dict[ServiceType, int] = {}
-
-    def name(self, service: ServiceType, address: IPv6Address) -> str:
-        """Return the name of an address; one that is new gets the next number."""
-        if address not in self._known:
-            self._counts[service] = self._counts.get(service, 0) + 1
-            self._known[address] = f"{self._PREFIXES[service]}{self._counts[service]}"
-        return self._known[address]
 
 
 class Scenario:
