@@ -43,7 +43,7 @@ class HostMachine(RuleBasedStateMachine):
         self.network = Network()
         self.host = Host(self.network, self.config, seed=seed)
         self.cookie = 0
-        self.asked: set[int] = set()
+        self.host.attach(heard=LINKS[1])
 
     # ---- links ---------------------------------------------------------------------------------
 
@@ -85,21 +85,34 @@ class HostMachine(RuleBasedStateMachine):
 
     # ---- the network ---------------------------------------------------------------------------
 
-    @rule(interfaces=st.sets(INTERFACES))
-    def silence(self, interfaces: set[int]) -> None:
-        self.network.silent = interfaces
-
-    @rule(reason=st.none() | st.sampled_from(RefusalReason))
-    def refuse(self, reason: RefusalReason | None) -> None:
-        self.network.refuses = reason
-
-    @rule(knows=st.booleans(), unknown=st.booleans())
-    def change_network(self, knows: bool, unknown: bool) -> None:
+    @rule(
+        silent=st.sets(INTERFACES),
+        refuses=st.none() | st.sampled_from(RefusalReason),
+        knows=st.booleans(),
+        unknown=st.booleans(),
+        withdrawn=st.sets(TYPES),
+        replaced=st.sets(TYPES),
+    )
+    def turn_bad(
+        self,
+        silent: set[int],
+        refuses: RefusalReason | None,
+        knows: bool,
+        unknown: bool,
+        withdrawn: set[ServiceType],
+        replaced: set[ServiceType],
+    ) -> None:
+        self.network.silent, self.network.refuses = silent, refuses
         self.network.knows_service, self.network.unknown = knows, unknown
-
-    @rule(withdrawn=st.sets(TYPES), replaced=st.sets(TYPES))
-    def change_policy(self, withdrawn: set[ServiceType], replaced: set[ServiceType]) -> None:
         self.network.withdrawn, self.network.replaced = withdrawn, replaced
+
+    @rule()
+    def turn_good(self) -> None:
+        self.turn_bad(set(), None, True, False, set(), set())
+
+    @rule(interface=INTERFACES)
+    def fall_silent(self, interface: int) -> None:
+        self.network.silent.add(interface)
 
     @rule(prefix=st.sampled_from(STRANGE))
     def give_something_strange(self, prefix: IPv6Network) -> None:
@@ -133,11 +146,17 @@ class HostMachine(RuleBasedStateMachine):
     ) -> None:
         self.cookie += 1
         cookie = None if held else self.cookie
-        self.asked.add(self.host.setsc(kind, cookie, on_net=on_net, timeout=timeout, client=client))
+        self.host.setsc(kind, cookie, on_net=on_net, timeout=timeout, client=client)
 
     @rule(data=st.data())
     def close(self, data: st.DataObject) -> None:
         self.host.close(data.draw(st.integers(0, self.cookie)))
+
+    @rule()
+    def close_all(self) -> None:
+        for users in list(self.host.sockets.values()):
+            for cookie in users - {0}:
+                self.host.close(cookie)
 
     @rule(client=st.sampled_from("ab"))
     def hang_up(self, client: str) -> None:
@@ -184,7 +203,7 @@ class HostMachine(RuleBasedStateMachine):
         addresses = {lease.address for lease in self.alive()}
         ordinary = {slaac(WL0, prefix).address for prefix in PREFIXES}
         for address, users in self.host.sockets.items():
-            assert address in addresses | ordinary or users <= {0}
+            assert address in addresses | ordinary or not users
 
     @invariant()
     def those_in_use_have_sockets_and_lingering_ones_none(self) -> None:
@@ -209,7 +228,7 @@ class HostMachine(RuleBasedStateMachine):
 
 TestHostMachine = HostMachine.TestCase
 TestHostMachine.settings = settings(
-    max_examples=60,
+    max_examples=150,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
