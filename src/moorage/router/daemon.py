@@ -9,6 +9,7 @@ import logging
 import signal
 import time
 from collections.abc import Coroutine, Sequence
+from ipaddress import IPv6Address
 from math import inf
 
 from moorage.complaints import Complaints
@@ -340,6 +341,20 @@ class _RouterDaemon:
             case HostForgotten(link, host):
                 if not self._forwarding.of_host(link, host):
                     self._interfaces.macs.pop((link, host), None)
+
+    def _left(self, link: str, host: IPv6Address | None) -> None:
+        now = time.time()
+        doubt = self._departures.doubt(link, host, now) if host is not None else 0.0
+        if host is not None and doubt:
+            self._loop.call_later(doubt, self._look_again, link, host)
+        else:
+            changes = self._departures.left(self._bindings(), link, host, now)
+            self._spawn(self._commit_each(changes))
+
+    def _look_again(self, link: str, host: IPv6Address) -> None:
+        """See whether a host that did not answer a moment ago is still not there."""
+        if not self._interfaces.reaches(self._neighbours.neighbours(), link, host):
+            self._left(link, host)
 
     def _plan_repair(self, protocol: int) -> None:
         if protocol == ROUTE_PROTOCOL and self._repair is None:

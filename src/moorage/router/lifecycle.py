@@ -67,16 +67,20 @@ class Departures:
         self._certain: dict[tuple[str, IPv6Address], float] = {}
 
     def heard(self, binding: Binding, now: float) -> None:
-        """Note that a host has just asked for a binding on one of our links.
-
-        A neighbour that fails right after that was probed before: the host left and has come back.
-        If it is gone again, the next packet for it makes the kernel probe anew.
-        """
+        """Note that a host has just asked for a binding on one of our links."""
         if binding.serving != self._config.id or binding.link is None or binding.next_hop is None:
             return
         self._certain[binding.link, binding.next_hop] = now + _PROBING
         while len(self._certain) > _REMEMBERED:
             del self._certain[next(iter(self._certain))]
+
+    def doubt(self, link: str, host: IPv6Address, now: float) -> float:
+        """Return for how many seconds it is not to be believed that a host has left.
+
+        A neighbour that fails right after it asked for something may have been probed before: the
+        host left and has come back.
+        """
+        return max(0.0, self._certain.get((link, host), 0.0) - now)
 
     def left(
         self, bindings: Iterable[Binding], link: str, host: IPv6Address | None, now: float
@@ -88,8 +92,6 @@ class Departures:
             if not here or not binding.held or binding.next_hop is None:
                 continue
             if host is not None and binding.next_hop != host:
-                continue
-            if host is not None and now < self._certain.get((link, host), 0.0):
                 continue
             lifetimes = self._config.lifetimes.of(binding.type)
             if binding.type is ServiceType.NON_PERSISTENT:
