@@ -249,9 +249,10 @@ class HostCore:
         """Return what was decided.
 
         The kernel comes first, once, so that no answer and no message is ahead of the addresses
-        and routes that it speaks of. Then comes what somebody waits for: at a hand-off a router
-        that were solicited first would be busy with its advertisement when the Rebind arrives.
-        The state is written last of all.
+        and routes that it speaks of. The state comes next, since what an application was told must
+        be known to the daemon's next life. Then comes what somebody waits for: at a hand-off a
+        router that were solicited first would be busy with its advertisement when the Rebind
+        arrives.
         """
         out, self._known.out = self._known.out, []
         return sorted(_without_repeats(out), key=_order)
@@ -267,9 +268,9 @@ def _order(action: Action) -> int:
     match action:
         case Reconcile():
             return 0
-        case SendDhcp() | Answer():
-            return 1
         case Persist():
-            return 3
-        case _:
+            return 1
+        case SendDhcp() | Answer():
             return 2
+        case _:
+            return 3

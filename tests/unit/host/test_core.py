@@ -149,14 +149,14 @@ def test_setsc_asks_the_network(host: Host) -> None:
     assert (lease.state, lease.sockets) == (State.IN_USE, {1})
 
 
-def test_the_address_works_before_the_answer_and_is_kept_before_all_ends(host: Host) -> None:
+def test_the_address_works_and_is_saved_before_the_answer(host: Host) -> None:
     host.network.silent = {WL0}
     host.setsc(LASTING)
     host.forget()
     host.network.silent = set()
     host.advance(0.2)
     kinds = [type(action) for action in host.done]
-    assert kinds.index(Reconcile) < kinds.index(Answer) < kinds.index(Persist)
+    assert kinds.index(Reconcile) < kinds.index(Persist) < kinds.index(Answer)
 
 
 def test_two_applications_share_one_request_and_one_address(host: Host) -> None:
