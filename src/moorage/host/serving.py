@@ -13,6 +13,8 @@ from moorage.host.attachment import Attachment
 
 ANSWER_WAIT = 1.0
 """Seconds that a link has to answer while another one is up."""
+_LONGEST_WAIT = 64.0
+"""Seconds to which that grows, by doubling, while no link answers."""
 
 
 class Serving:
@@ -23,12 +25,14 @@ class Serving:
         self._since = float("-inf")
         self._silent: set[int] = set()
         self._give_up_at = 0.0
+        self._wait = ANSWER_WAIT
         self.current: int | None = None
         self.trying: int | None = None
 
     def left(self, interface: int) -> None:
         """Note that an interface has left its link."""
         self._silent.discard(interface)
+        self._wait = ANSWER_WAIT
         if self.current == interface:
             self.current = None
         if self.trying == interface:
@@ -41,6 +45,7 @@ class Serving:
     def answered(self, interface: int, now: float) -> None:
         """Note that the network answered on an interface: if it was being tried, it serves."""
         self._silent.discard(interface)
+        self._wait = ANSWER_WAIT
         if interface == self.trying:
             self.trying = None
             if self.current != interface:
@@ -57,7 +62,9 @@ class Serving:
             self.trying = None
         best = next((a for a in attached if a.interface not in self._silent), None)
         if best is None:
-            self._silent.clear()
+            if self._silent:
+                self._silent.clear()
+                self._wait = min(2 * self._wait, _LONGEST_WAIT)
             best = next(iter(attached), None)
         if best is None or best.interface == self.trying:
             return None
@@ -68,7 +75,7 @@ class Serving:
         elif self.current is not None and now < self._since + self._dwell:
             return None
         self.trying = best.interface
-        self._give_up_at = now + ANSWER_WAIT
+        self._give_up_at = now + self._wait
         return self.trying
 
     def next_timer(self, attached: Sequence[Attachment]) -> float | None:

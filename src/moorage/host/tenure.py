@@ -36,6 +36,8 @@ class Tenure:
             return
         if not isinstance(outcome, NotUnderstood):
             attachment.knows_service = True
+        if lease.state is State.REQUESTED and not isinstance(outcome, Granted):
+            self._known.retry_at[lease.type] = now + _RETRY_REFUSED
         match outcome:
             case Granted():
                 self._granted(lease, outcome, now)
@@ -102,7 +104,6 @@ class Tenure:
         if lease.state is not State.REQUESTED:
             self._known.note(f"{lease.prefix}: not served here: {refused.reason.name}")
             return
-        self._known.retry_at[lease.type] = now + _RETRY_REFUSED
         self.end(lease, Reason(refused.reason), refused.reason.name)
 
     def _not_understood(
