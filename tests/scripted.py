@@ -224,11 +224,14 @@ class Host:
     def advance(self, seconds: float) -> None:
         """Let time pass; the core is polled exactly when it asks for it."""
         end = self.now + seconds
+        polls = 0
         while (due := self.core.next_timer()) is not None and due <= end:
             self.now = max(self.now, due)
             self.do(self.core.poll(self.now))
             again = self.core.next_timer()
             assert again is None or again > self.now
+            polls += 1
+            assert polls <= 100 + 50 * seconds
         self.now = end
 
     def attach(self, interface: int = WL0, *, heard: bytes | None = None) -> None:

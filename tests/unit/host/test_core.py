@@ -127,6 +127,28 @@ def test_boot_request_is_repeated_a_minute_after_a_refusal() -> None:
     assert len(host.core.leases) == 1
 
 
+@pytest.mark.parametrize(("knows", "unknown"), [(True, True), (False, False)])
+def test_answers_that_make_no_sense_are_not_asked_for_without_end(
+    knows: bool, unknown: bool
+) -> None:
+    host = Host(Network(knows_service=knows, unknown=unknown), config(at_boot=["fixed"]))
+    host.attach(heard=HERE)
+    host.advance(59)
+    assert host.network.types().count(SOLICIT) == 1
+
+
+def test_links_that_are_all_silent_are_asked_ever_less(host: Host) -> None:
+    held(host, LASTING)
+    host.network.silent = {WL0, WL1}
+    host.detach()
+    host.attach()
+    host.attach(WL1)
+    host.advance(600)
+    host.forget()
+    host.advance(600)
+    assert 1 <= len(host.network.heard) <= 200
+
+
 def test_setsc_with_an_address_answers_in_the_same_call() -> None:
     host = Host(config=config(at_boot=["session-lasting"]))
     host.attach(heard=HERE)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv6Address
+from itertools import pairwise
 
 import pytest
 
@@ -83,8 +84,25 @@ def test_only_link_is_not_given_up(serving: Serving) -> None:
 def test_when_all_are_silent_they_are_tried_in_turn() -> None:
     serving = Serving(DWELL)
     both = attached(WL1, WL0)
-    tried = [serving.choose(both, now) for now in (0.0, 1.0, 2.0, 3.0)]
+    tried = [serving.choose(both, now) for now in (0.0, 1.0, 2.0, 4.0)]
     assert tried == [WL1, WL0, WL1, WL0]
+
+
+def test_the_longer_all_are_silent_the_longer_each_is_waited_for(serving: Serving) -> None:
+    both = attached(WL1, WL0)
+    times = [110.0]
+    serving.choose(both, times[0])
+    while times[-1] < 1000.0:
+        due = serving.next_timer(both)
+        assert due is not None
+        times.append(due)
+        serving.choose(both, due)
+    waits = [round(after - before) for before, after in pairwise(times)]
+    assert waits[:8] == [1, 1, 2, 2, 4, 4, 8, 8]
+    assert max(waits) == 64
+    serving.left(WL1)
+    serving.choose(both, times[-1])
+    assert serving.next_timer(both) == times[-1] + ANSWER_WAIT
 
 
 def test_link_that_leaves_while_it_is_tried(serving: Serving) -> None:
