@@ -95,6 +95,7 @@ class Network:
         gives: prefixes to give instead of fresh ones.
         withdrawn: types that a Rebind no longer finds.
         replaced: types that a Rebind finds for the grace time only.
+        busy: whether a Rebind is to come again later.
         unknown: whether it has no bindings.
         lies: the type that it says it gave, instead of the one that was asked for.
     """
@@ -105,6 +106,7 @@ class Network:
     gives: list[IPv6Network] = field(default_factory=list)
     withdrawn: set[ServiceType] = field(default_factory=set)
     replaced: set[ServiceType] = field(default_factory=set)
+    busy: bool = False
     unknown: bool = False
     lies: ServiceType | None = None
     heard: list[tuple[int, Message]] = field(default_factory=list)
@@ -146,6 +148,9 @@ class Network:
                 self.released.append(found)
             return IaPd(ia.iaid, 0, 0)
         moving = message.type is MessageType.REBIND
+        if moving and self.busy:
+            about.append(Refusal(ia.iaid, RefusalReason.TRY_LATER))
+            return IaPd(ia.iaid, 0, 0, (StatusCode(Status.NO_PREFIX_AVAIL),))
         if moving and kind in self.withdrawn:
             return IaPd(ia.iaid, 0, 0, (IaPrefix(0, 0, ia.prefixes[0].prefix),))
         if self.unknown:

@@ -53,6 +53,8 @@ class Asking:
         if now >= lease.rebind_at:
             kind, server = MessageType.REBIND, b""
             lease.rebind_at = _NEVER
+        elif self._known.requester.pending(lease.iaid) is not None:
+            return  # a Rebind on a newer link is under way and will say more
         self._known.requester.start(
             kind, lease.path.interface, [lease.association], now, server=server or None
         )

@@ -188,6 +188,9 @@ class HostCore:
     def client_gone(self, client: Hashable) -> None:
         """Forget the requests of an application that has hung up."""
         self._known.waiting.forget(client)
+        for lease in self._known.leases.awaited():
+            if not lease.kept and not self._known.waiting.awaits(lease.iaid):
+                self._tenure.end(lease, Reason.TIMEOUT, "nobody waits for it any more")
 
     def socket_destroyed(self, cookie: int, now: float) -> list[Action]:
         """Take in that a socket has ended."""

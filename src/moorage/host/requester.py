@@ -354,6 +354,8 @@ class Requester:
         interface = exchange.interface
         ia = _ia(message, association.iaid)
         refusal = _refusal(ondemand, association, ia)
+        if refusal is RefusalReason.TRY_LATER and exchange.type is MessageType.REBIND:
+            return None  # the retransmission is the later try
         if refusal is not None:
             return Refused(association, interface, refusal)
         if ia is None:

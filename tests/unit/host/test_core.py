@@ -298,6 +298,16 @@ def test_an_application_that_hung_up_gets_no_answer(host: Host) -> None:
     assert other in host.replies
 
 
+def test_nothing_is_asked_for_when_nobody_waits_any_more(host: Host) -> None:
+    host.network.silent = {WL0}
+    host.setsc(LASTING, client="gone")
+    host.core.client_gone("gone")
+    assert list(host.core.leases) == []
+    host.network.heard.clear()
+    host.advance(30)
+    assert host.network.heard == []
+
+
 def test_plain_server_is_not_supported_and_gets_its_prefix_back() -> None:
     host = Host(Network(knows_service=False))
     host.attach()
@@ -442,6 +452,19 @@ def test_renewal_at_t1(host: Host) -> None:
     assert lease.valid_until == pytest.approx(host.now + 7200, abs=2)
 
 
+def test_a_renewal_does_not_disturb_a_move(host: Host) -> None:
+    lease = held(host, LASTING)
+    host.advance(599.5)
+    host.network.silent = {WL1}
+    host.network.heard.clear()
+    host.attach(WL1)
+    host.advance(0.8)
+    assert {message.type for _, message in host.network.heard} == {REBIND}
+    host.network.silent = set()
+    host.advance(1)
+    assert lease.served
+
+
 def test_rebind_at_t2_when_nobody_renews(host: Host) -> None:
     lease = held(host, LASTING)
     host.network.silent = {WL0}
@@ -525,6 +548,17 @@ def test_another_link_id_on_the_same_carrier_is_a_move(host: Host) -> None:
     assert rebound(host) == [(WL0, {lease.prefix})]
     host.hear(advertisement(THERE))
     assert rebound(host) == []
+
+
+def test_a_busy_router_is_asked_again(host: Host) -> None:
+    lease = held(host, LASTING)
+    host.network.busy = True
+    host.detach()
+    host.attach(heard=THERE)
+    assert not lease.served
+    host.network.busy = False
+    host.advance(1)
+    assert lease.served
 
 
 def test_not_carried_on(host: Host) -> None:
