@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final
 
+from moorage.kernel.icmpv6 import raw_socket
 from moorage.wire.dhcp6 import ALL_RELAY_AGENTS_AND_SERVERS, CLIENT_PORT, SERVER_PORT
 
 _PACKET_INFO: Final = struct.Struct("=16sI")
 _HOP_LIMIT: Final = struct.Struct("=i")
 _ALL_ROUTERS: Final = "ff02::2"
 _ROUTER_ADVERTISEMENT: Final = 134
-_ICMP6_FILTER: Final = 1
 _LARGEST: Final = 65535
 _ETH_P_IPV6: Final = 0x86DD
 _SO_ATTACH_FILTER: Final = 26
@@ -85,13 +85,8 @@ class DhcpSocket:
         Raises:
             OSError: the interface cannot send now.
         """
-        info = (
-            socket.IPPROTO_IPV6,
-            socket.IPV6_PKTINFO,
-            _PACKET_INFO.pack(source.packed, interface),
-        )
         target = (str(ALL_RELAY_AGENTS_AND_SERVERS), SERVER_PORT, 0, interface)
-        self._udp.sendmsg([data], [info], 0, target)
+        self._udp.sendmsg([data], [_from(source, interface)], 0, target)
 
     def _receive_datagram(self) -> Received | None:
         data, ancillary, _, sender = self._udp.recvmsg(_LARGEST, socket.CMSG_SPACE(20))
@@ -120,17 +115,7 @@ class RouterSocket:
     """
 
     def __init__(self) -> None:
-        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
-        self._socket = socket.socket(socket.AF_INET6, kind, socket.IPPROTO_ICMPV6)
-        # A set bit blocks that type (RFC 3542 section 3.2).
-        wanted = bytearray(b"\xff" * 32)
-        struct.pack_into(
-            "=I",
-            wanted,
-            _ROUTER_ADVERTISEMENT // 32 * 4,
-            0xFFFF_FFFF & ~(1 << _ROUTER_ADVERTISEMENT % 32),
-        )
-        self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(wanted))
+        self._socket = raw_socket(_ROUTER_ADVERTISEMENT)
         self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
         self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
@@ -167,12 +152,13 @@ class RouterSocket:
         Raises:
             OSError: the interface cannot send now.
         """
-        info = (
-            socket.IPPROTO_IPV6,
-            socket.IPV6_PKTINFO,
-            _PACKET_INFO.pack(source.packed, interface),
-        )
-        self._socket.sendmsg([data], [info], 0, (_ALL_ROUTERS, 0, 0, interface))
+        self._socket.sendmsg([data], [_from(source, interface)], 0, (_ALL_ROUTERS, 0, 0, interface))
+
+
+def _from(source: IPv6Address, interface: int) -> tuple[int, int, bytes]:
+    """Return the ancillary data that sends from ``source`` on ``interface`` (RFC 3542 6.2)."""
+    info = _PACKET_INFO.pack(source.packed, interface)
+    return socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, info
 
 
 def _packet_socket() -> socket.socket:

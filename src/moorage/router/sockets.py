@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final
 
+from moorage.kernel.icmpv6 import raw_socket
 from moorage.router.advertising import ALL_ROUTERS
 from moorage.wire.dhcp6 import ALL_RELAY_AGENTS_AND_SERVERS, CLIENT_PORT, SERVER_PORT
 
@@ -15,7 +16,6 @@ _LARGEST: Final = 65535
 _HOP_LIMIT: Final = struct.Struct("=i")
 _INTERFACE: Final = struct.Struct("=I")
 _ROUTER_SOLICITATION: Final = 133
-_ICMP6_FILTER: Final = 1
 _ND_HOP_LIMIT: Final = 255
 
 
@@ -80,16 +80,10 @@ class RouterSocket:
 
     def __init__(self, interface: str, index: int) -> None:
         self._index = index
-        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
-        self._socket = socket.socket(socket.AF_INET6, kind, socket.IPPROTO_ICMPV6)
-        # A set bit blocks that type (RFC 3542 section 3.2).
-        wanted = bytearray(b"\xff" * 32)
-        word = _ROUTER_SOLICITATION // 32 * 4
-        struct.pack_into("=I", wanted, word, 0xFFFF_FFFF & ~(1 << _ROUTER_SOLICITATION % 32))
+        self._socket = raw_socket(_ROUTER_SOLICITATION)
         try:
             _bind_to(self._socket, interface)
             for level, option, value in (
-                (socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(wanted)),
                 (socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1),
                 (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, _ND_HOP_LIMIT),
                 (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, _ND_HOP_LIMIT),
