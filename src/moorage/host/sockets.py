@@ -99,6 +99,8 @@ class DhcpSocket:
     def _receive_packet(self) -> Received | None:
         assert self._packet is not None
         packet, sender = self._packet.recvfrom(_LARGEST)
+        if len(packet) < _IPV6_HEADER.size + _UDP_HEADER.size:
+            return None
         interface = socket.if_nametoindex(sender[0])
         _, _, _, source, _ = _IPV6_HEADER.unpack_from(packet)
         _, _, length = _UDP_HEADER.unpack_from(packet, _IPV6_HEADER.size)
