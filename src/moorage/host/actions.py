@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
+from moorage.host.events import HostEvent
 from moorage.host.requester import Transmission
 from moorage.wire.app import Reply
 
@@ -71,10 +72,10 @@ class Persist:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """Tell the operator something worth a line."""
+class Tell:
+    """Tell whoever wants to know what happened."""
 
-    text: str
+    event: HostEvent
 
 
 Action = (
@@ -86,5 +87,5 @@ Action = (
     | DestroySockets
     | RetireLink
     | Persist
-    | Note
+    | Tell
 )

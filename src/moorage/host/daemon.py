@@ -18,12 +18,12 @@ from moorage.host.actions import (
     Answer,
     CountSockets,
     DestroySockets,
-    Note,
     Persist,
     Reconcile,
     RetireLink,
     SendDhcp,
     SolicitRouters,
+    Tell,
 )
 from moorage.host.applications import Application, ApplicationServer
 from moorage.host.config import HostConfig
@@ -267,8 +267,8 @@ class _HostDaemon:
                     self._try(self._kernel.retire, action, self._config.retire_slaac)
                 case Persist():
                     self._try(self._state.save, self._core.leases, self._name)
-                case Note(text):
-                    _log.info("%s", text)
+                case Tell(event):
+                    _log.info("%s", event)
         self._set_timer()
 
     def _send(self, transmission: Transmission) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
-from moorage.host.actions import Action, Note
+from moorage.host.actions import Action, Tell
 from moorage.host.attachment import Attachments
 from moorage.host.config import HostConfig
+from moorage.host.events import HostEvent
 from moorage.host.leases import Leases
 from moorage.host.ordinary import OrdinaryAddresses
 from moorage.host.requester import Requester
@@ -48,6 +49,6 @@ class Known:
             iaid = self.random.getrandbits(32)
         return iaid
 
-    def note(self, text: str) -> None:
-        """Tell the operator something."""
-        self.out.append(Note(text))
+    def tell(self, event: HostEvent) -> None:
+        """Tell whoever wants to know what happened."""
+        self.out.append(Tell(event))

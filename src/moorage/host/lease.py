@@ -25,6 +25,10 @@ class Path:
     router: IPv6Address
     mtu: int
 
+    def leads_where(self, other: Path) -> bool:
+        """Whether both leave by the same router on the same interface."""
+        return (self.interface, self.router) == (other.interface, other.router)
+
 
 @dataclass(slots=True)
 class Lease:

@@ -10,6 +10,7 @@ from moorage.host.asking import Asking
 from moorage.host.attachment import Advertised, Attached, Finding, Left
 from moorage.host.config import RetireSlaac
 from moorage.host.demand import Demand
+from moorage.host.events import AddressDetached, LinkAttached, LinkLeft
 from moorage.host.known import Known
 from moorage.wire.dhcp6 import MessageType
 
@@ -29,7 +30,7 @@ class Movement:
                 case Attached(interface):
                     self._known.serving.heard(interface)
                     self._known.out.append(SolicitRouters(interface))
-                    self._known.note(f"{self._known.attachments.name(interface)}: attached")
+                    self._known.tell(LinkAttached(self._known.attachments.name(interface)))
                 case Left(interface):
                     self._left(interface, now)
                 case Advertised(interface, moved):
@@ -49,9 +50,11 @@ class Movement:
                 lease.switch(lease.next_path)
             elif lease.detached_since is None:
                 lease.detached_since = now
+                assert lease.address is not None
+                self._known.tell(AddressDetached(lease.address, lease.type))
             self._known.out.append(Reconcile())
         self._retire_departed()
-        self._known.note(f"interface {interface}: left its link")
+        self._known.tell(LinkLeft(self._known.attachments.name(interface)))
 
     def _advertised(self, interface: int, moved: bool, now: float) -> None:
         attachment = self._known.attachments.get(interface)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from moorage.host.actions import DestroySockets, Persist, Reconcile
 from moorage.host.asking import Asking
 from moorage.host.attachment import Attachment
+from moorage.host.events import AddressGone, AddressReleased, AddressServed, Declined
 from moorage.host.known import Known
 from moorage.host.lease import Lease, Path, new_address, unwanted
 from moorage.host.lifecycle import Event, State
@@ -51,7 +52,7 @@ class Tenure:
     def _granted(self, lease: Lease, granted: Granted, now: float) -> None:
         objection = self._objection(lease, granted)
         if objection:
-            self._known.note(f"{granted.prefix} ({lease.type.slug}) refused: {objection}")
+            self._known.tell(Declined(granted.prefix, lease.type, f"refused: {objection}"))
             if lease.state is State.REQUESTED:
                 self._known.retry_at[lease.type] = now + _RETRY_REFUSED
                 self.end(lease, Reason.TRY_LATER, objection)
@@ -65,6 +66,7 @@ class Tenure:
         lease.step(Event.REPLACE if replaced else Event.GRANT)
         lease.server = granted.server
         path = Path(granted.interface, granted.router, granted.mtu)
+        moved = lease.path is not None and not lease.path.leads_where(path)
         if lease.served and lease.path is not None and lease.path.interface != path.interface:
             lease.next_path, lease.switch_at = path, now + _SETTLE
         else:
@@ -73,9 +75,17 @@ class Tenure:
         lease.valid_until = now + granted.valid
         lease.renew_at = now + (granted.t1 or granted.preferred * 0.5 or granted.valid)
         lease.rebind_at = now + (granted.t2 or granted.preferred * 0.8 or granted.valid)
-        self._known.note(
-            f"{lease.address} ({lease.type.slug}) served on"
-            f" {self._known.attachments.name(granted.interface)} by {granted.router}"
+        self._known.tell(
+            AddressServed(
+                lease.address,
+                lease.type,
+                granted.prefix,
+                self._known.attachments.name(granted.interface),
+                granted.router,
+                moved,
+                granted.preferred,
+                granted.valid,
+            )
         )
         self._known.out += [Reconcile(), Persist()]
         for waiter in self._known.waiting.take(lease.iaid):
@@ -102,7 +112,9 @@ class Tenure:
         if refused.reason is RefusalReason.TYPE_NOT_OFFERED:
             attachment.not_offered.add(lease.type)
         if lease.state is not State.REQUESTED:
-            self._known.note(f"{lease.prefix}: not served here: {refused.reason.name}")
+            if lease.prefix is not None:
+                why = f"not served here: {refused.reason.name}"
+                self._known.tell(Declined(lease.prefix, lease.type, why))
             return
         self.end(lease, Reason(refused.reason), refused.reason.name)
 
@@ -138,7 +150,8 @@ class Tenure:
         """Give an address back that nobody uses; it is gone here before the network hears it."""
         lease.step(Event.LINGER_END)
         self._known.leases.remove(lease)
-        self._known.note(f"{lease.address} ({lease.type.slug}) released")
+        assert lease.address is not None
+        self._known.tell(AddressReleased(lease.address, lease.type))
         self._known.out += [Reconcile(), Persist()]
         if lease.served and lease.path is not None:
             self._known.requester.start(
@@ -158,5 +171,5 @@ class Tenure:
         for waiter in self._known.waiting.take(lease.iaid):
             self._known.out.append(waiter.refused(reason))
         if lease.address is not None:
-            self._known.note(f"{lease.address} ({lease.type.slug}) is gone: {why}")
+            self._known.tell(AddressGone(lease.address, lease.type, why))
             self._known.out += [DestroySockets(lease.address, None), Reconcile(), Persist()]

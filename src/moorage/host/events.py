@@ -1,0 +1,115 @@
+"""What happened on this host, told to its owner: log, journal and watchers all live on these.
+
+Each event is one sentence by `str()`, and one JSON object by msgspec, whose ``event`` names it.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+
+import msgspec
+
+from moorage.service import ServiceType
+
+
+def _words(name: str) -> str:
+    """Return a class name as words: ``LinkLeft`` is ``link-left``."""
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
+
+
+class _Event(msgspec.Struct, frozen=True, tag_field="event", tag=_words):
+    """What all events have in common: a name in JSON, made of the class's."""
+
+
+class LinkAttached(_Event, frozen=True):
+    """An interface is on a link, perhaps a new one."""
+
+    interface: str
+
+    def __str__(self) -> str:
+        return f"{self.interface}: attached"
+
+
+class LinkLeft(_Event, frozen=True):
+    """An interface is no longer on the link that it was on."""
+
+    interface: str
+
+    def __str__(self) -> str:
+        return f"{self.interface}: left its link"
+
+
+class AddressServed(_Event, frozen=True):
+    """The network serves an address: a new one, after a move, or for longer.
+
+    Attributes:
+        moved: whether it is another link, or another router, than before.
+        preferred_for: seconds; 0 if the network serves it for a grace time only.
+        valid_for: seconds.
+    """
+
+    address: IPv6Address
+    type: ServiceType
+    prefix: IPv6Network
+    interface: str
+    router: IPv6Address
+    moved: bool
+    preferred_for: float
+    valid_for: float
+
+    def __str__(self) -> str:
+        where = f"on {self.interface} by {self.router}"
+        return f"{self.address} ({self.type.slug}) served {where}, valid for {self.valid_for:.0f} s"
+
+
+class AddressDetached(_Event, frozen=True):
+    """The link of an address went away; it stays, and is served again after the next move."""
+
+    address: IPv6Address
+    type: ServiceType
+
+    def __str__(self) -> str:
+        return f"{self.address} ({self.type.slug}) is detached"
+
+
+class AddressReleased(_Event, frozen=True):
+    """An address that nobody used was given back."""
+
+    address: IPv6Address
+    type: ServiceType
+
+    def __str__(self) -> str:
+        return f"{self.address} ({self.type.slug}) released"
+
+
+class AddressGone(_Event, frozen=True):
+    """An address became invalid; the sockets on it are of no use any longer."""
+
+    address: IPv6Address
+    type: ServiceType
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.address} ({self.type.slug}) is gone: {self.why}"
+
+
+class Declined(_Event, frozen=True):
+    """Something that the network sent was not taken, or it did not serve what we hold."""
+
+    prefix: IPv6Network
+    type: ServiceType
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.prefix} ({self.type.slug}): {self.why}"
+
+
+HostEvent = (
+    LinkAttached
+    | LinkLeft
+    | AddressServed
+    | AddressDetached
+    | AddressReleased
+    | AddressGone
+    | Declined
+)
