@@ -16,6 +16,7 @@ from moorage.host.actions import (
     DestroySockets,
     SendDhcp,
 )
+from moorage.host.caller import Caller
 from moorage.host.config import HostConfig
 from moorage.host.core import HostCore
 from moorage.host.lease import Lease
@@ -52,6 +53,7 @@ DOMAIN = b"operator"
 ROUTERS = {WL0: IPv6Address("fe80::a1"), WL1: IPv6Address("fe80::a2")}
 MAC = b"\x02\0\0\0\0\1"
 CONFIG = HostConfig(interfaces=["wl0", "wl1"])
+CALLER = Caller(4711, 1, 1000, frozenset({1000}), "/usr/bin/python3")
 
 FIXED = ServiceType.FIXED
 LASTING = ServiceType.SESSION_LASTING
@@ -262,20 +264,28 @@ class Host:
         on_net: bool = False,
         timeout: float = 0.0,
         client: str = "application",
+        caller: Caller = CALLER,
     ) -> int:
         """Ask as an application does and return the request's number."""
         self._request += 1
         operation = Operation.HOLD if cookie is None else Operation.SETSC
         request = Request(self._request, operation, kind, on_net, int(timeout * 1000))
-        self.do(self.core.setsc(client, request, cookie, self.now))
+        self.do(self.core.setsc(client, caller, request, cookie, self.now))
         reply = self.replies.get(self._request)
         if reply is not None and reply.status == 0 and cookie is not None:
             self.sockets.setdefault(reply.address, set()).add(cookie)
         return self._request
 
-    def ask(self, kind: int, cookie: int | None = 1, *, on_net: bool = False) -> Reply:
+    def ask(
+        self,
+        kind: int,
+        cookie: int | None = 1,
+        *,
+        on_net: bool = False,
+        caller: Caller = CALLER,
+    ) -> Reply:
         """Ask and return the reply, which must have come in the same call."""
-        return self.replies[self.setsc(kind, cookie, on_net=on_net)]
+        return self.replies[self.setsc(kind, cookie, on_net=on_net, caller=caller)]
 
     def close(self, cookie: int) -> None:
         """End a socket, as an application does."""

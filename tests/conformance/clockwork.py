@@ -20,6 +20,7 @@ from moorage.service import ServiceType
 from moorage.store.model import Binding
 from moorage.wire.app import Operation, Reply, Request
 from tests.domain import Clock, Domain, Site, two_routers
+from tests.scripted import CALLER
 
 DAY: Final = 86400.0
 
@@ -95,7 +96,7 @@ class Clockwork:
     async def setsc(self, service: ServiceType) -> IPv6Address:
         """What an application gets that closes its socket at once."""
         request = Request(1, Operation.HOLD, int(service), False, 0)
-        await self._do(self._core.setsc("application", request, None, self.clock.now))
+        await self._do(self._core.setsc("application", CALLER, request, None, self.clock.now))
         reply = self._replies.pop()
         assert reply.status == 0
         return reply.address

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from moorage.complaints import Complaints
+from moorage.host.caller import Caller
+from moorage.host.peer import identify
 from moorage.kernel.sock_diag import socket_cookie
 from moorage.wire.app import REQUEST_LENGTH, Operation, Reply, Request, decode_request
 from moorage.wire.errors import WireError
@@ -20,10 +22,11 @@ _BACKLOG = 128
 
 
 class Application:
-    """One connected application."""
+    """One connected application, and who it is."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, caller: Caller) -> None:
         self.connection = connection
+        self.caller = caller
 
     def answer(self, reply: Reply) -> None:
         """Send a reply; one that does not read its replies loses them."""
@@ -72,7 +75,7 @@ class ApplicationServer:
         except OSError:
             return
         connection.setblocking(False)
-        application = Application(connection)
+        application = Application(connection, identify(connection))
         self._applications.add(application)
         self._loop.add_reader(connection, self._read, application)
 
@@ -93,7 +96,9 @@ class ApplicationServer:
             request = decode_request(data)
             cookie = _cookie(request, descriptors)
         except (WireError, ValueError) as error:
-            self._complaints.complain("application record", _peer(application), error)
+            self._complaints.complain(
+                "application record", f"process {application.caller.pid}", error
+            )
             self._hang_up(application)
             return
         finally:
@@ -149,10 +154,3 @@ def _cookie(request: Request, descriptors: list[int]) -> int | None:
             return socket_cookie(sock)
     except OSError as error:
         raise ValueError(f"not a socket: {error.strerror}") from None
-
-
-def _peer(application: Application) -> str:
-    credentials = application.connection.getsockopt(
-        socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * _DESCRIPTOR_SIZE
-    )
-    return f"process {int.from_bytes(credentials[:_DESCRIPTOR_SIZE], 'little')}"

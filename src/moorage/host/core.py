@@ -21,6 +21,7 @@ from moorage.host.actions import (
 )
 from moorage.host.asking import Asking
 from moorage.host.attachment import Attachment
+from moorage.host.caller import Caller
 from moorage.host.config import HostConfig
 from moorage.host.demand import Demand
 from moorage.host.known import Known
@@ -165,9 +166,9 @@ class HostCore:
         return self._flush()
 
     def setsc(
-        self, client: Hashable, request: Request, cookie: int | None, now: float
+        self, client: Hashable, caller: Caller, request: Request, cookie: int | None, now: float
     ) -> list[Action]:
-        """Take in an application's request; ``cookie`` is its socket's, if it has one."""
+        """Take in a request of ``caller``; ``cookie`` is that of its socket, if it has one."""
         try:
             type_ = ServiceType(request.type)
         except ValueError:

@@ -235,7 +235,7 @@ class _HostDaemon:
             self._do(self._core.socket_destroyed(cookie, _now()))
 
     def _request(self, application: Application, request: Request, cookie: int | None) -> None:
-        self._do(self._core.setsc(application, request, cookie, _now()))
+        self._do(self._core.setsc(application, application.caller, request, cookie, _now()))
 
     def _hung_up(self, application: Application) -> None:
         self._core.client_gone(application)

@@ -1,0 +1,112 @@
+"""Who is at the other end of a unix socket: asked of the kernel, never of him."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import os
+import select
+import socket
+import struct
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from moorage.host.caller import Caller
+
+_SO_PEERGROUPS = 59
+_SO_PEERPIDFD = 77
+_CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
+_GROUPS_ROOM = 1024
+"""Bytes for the supplementary groups: the most that `socket.getsockopt` takes, 256 groups."""
+_STARTED = 19
+"""Place of the start time in ``/proc/PID/stat``, counted from behind the program's name."""
+_UNITS = (".service", ".scope", ".socket", ".mount", ".swap")
+"""The kinds of systemd unit that have processes."""
+
+
+def identify(connection: socket.socket) -> Caller:
+    """Return who made ``connection``, with the rights that he had when he did.
+
+    Raises:
+        OSError: it is no unix socket.
+    """
+    pid, uid, gid = _CREDENTIALS.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
+    process = Path("/proc", str(pid))
+    caller = Caller(pid, None, uid, frozenset((gid, *_supplementary_groups(connection))))
+    with contextlib.suppress(OSError):
+        started = _started(process)
+        unit, cgroup = control_group(os.fsdecode((process / "cgroup").read_bytes()))
+        seen = replace(
+            caller, started=started, executable=_executable(process), unit=unit, cgroup=cgroup
+        )
+        # Only now is it sure that nothing was read from a later process with the same pid.
+        if _started(process) == started and _lives(connection):
+            return seen
+    return caller
+
+
+def _supplementary_groups(connection: socket.socket) -> array.array[int]:
+    groups = array.array("I")
+    # Of more groups than have room none counts: too few rights are better than too many.
+    with contextlib.suppress(OSError):
+        groups.frombytes(connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_ROOM))
+    return groups
+
+
+def _lives(connection: socket.socket) -> bool:
+    """Whether the process that made ``connection`` has not ended; true where nobody can say."""
+    try:
+        pidfd = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
+    except OSError as error:
+        return error.errno == errno.ENOPROTOOPT  # before Linux 6.5
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        return not poll.poll(0)
+    finally:
+        os.close(pidfd)
+
+
+def _started(process: Path) -> int:
+    # The program's name, in parentheses, may hold anything.
+    _, _, fields = (process / "stat").read_bytes().rpartition(b") ")
+    return int(fields.split()[_STARTED])
+
+
+def _executable(process: Path) -> str | None:
+    """Return the path of the program, if it is that file on this host.
+
+    It is not where somebody mounted another one there in a namespace of his own, nor where the
+    program was replaced since it was started.
+    """
+    try:
+        path = os.readlink(process / "exe")
+        return path if os.path.samefile(path, process / "exe") else None
+    except OSError:
+        return None
+
+
+def control_group(hierarchies: str) -> tuple[str | None, str | None]:
+    """Return the systemd unit and the control group in the text of ``/proc/PID/cgroup``.
+
+    The group is that of the unified hierarchy, or where systemd does not use it, of its own.
+    """
+    found = {}
+    for line in hierarchies.splitlines():
+        _, controllers, path = line.split(":", 2)
+        found[controllers] = path
+    systemd, unified = found.get("name=systemd"), found.get("")
+    cgroup = systemd if unified in (None, "/") and systemd is not None else unified
+    return _unit(cgroup or "/"), cgroup
+
+
+def _unit(cgroup: str) -> str | None:
+    """Return the unit of the system's manager: the first part of the path that is no slice."""
+    for part in PurePosixPath(cgroup).parts[1:]:
+        if not part.endswith(".slice"):
+            # systemd puts "_" before a name that a controller's file might have.
+            return part.removeprefix("_") if part.endswith(_UNITS) else None
+    return None
