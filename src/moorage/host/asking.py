@@ -33,7 +33,7 @@ class Asking:
             present = self._known.leases.usable(type_) or self._known.leases.requested(type_)
             waits = now < max(attachment.unsupported_until, self._known.retry_at.get(type_, now))
             if present is None and not waits and attachment.offers(type_):
-                self._known.leases.add(Lease(self._known.new_iaid(), type_, kept=True))
+                self._known.leases.add(Lease(self._known.new_iaid(), type=type_, kept=True))
         for lease in self._known.leases.awaited():
             if self._known.requester.pending(lease.iaid) is None:
                 self._known.requester.start(

@@ -109,11 +109,10 @@ class HostCore:
     def link_removed(self, interface: int, now: float) -> list[Action]:
         """Take in that an interface no longer exists, and the routes over it with it."""
         found = self._known.attachments.link_removed(interface)
-        for lease in self._known.leases.through(interface):
-            lease.path = None
-            lease.detached_since = lease.detached_since or now
-            self._known.out.append(Reconcile())
         self._movement.take(found, now)
+        for lease in self._known.leases.alive():
+            if lease.reach.vanish(interface, now):
+                self._known.out.append(Reconcile())
         return self._flush()
 
     def address_changed(self, address: Address, now: float) -> list[Action]:
@@ -217,7 +216,7 @@ class HostCore:
         if any(cookies):
             lease.sockets |= set(cookies) - {0}
             lease.step(Event.OPEN)
-        elif lease.state is State.LINGERING and counting and not cookies:
+        elif lease.lingers and counting and not cookies:
             self._tenure.release(lease, now)
         elif lease.state is State.READY:
             self._tenure.unused(lease, now)
@@ -236,12 +235,9 @@ class HostCore:
             lease.counting = True
             if lease.address is not None:
                 known.out.append(CountSockets(lease.address))
-        for lease in known.leases.held(now - known.config.hold):
-            lease.refusing = True
-            known.out.append(Reconcile())
-        for lease, path in known.leases.to_switch(now):
-            lease.switch(path)
-            known.out += [Reconcile(), Persist()]
+        for lease in known.leases.alive():
+            if lease.reach.poll(known.config.hold, now):
+                known.out += [Reconcile(), Persist()]
         for lease in known.leases.to_renew(now):
             self._asking.renew(lease, now)
         known.retry_at = {type_: at for type_, at in known.retry_at.items() if at > now}

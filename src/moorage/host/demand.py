@@ -34,7 +34,7 @@ class Demand:
         else:
             lease = None if fresh else self._known.leases.requested(waiter.type)
             if lease is None:
-                lease = Lease(self._known.new_iaid(), waiter.type, kept=False)
+                lease = Lease(self._known.new_iaid(), type=waiter.type)
                 self._known.leases.add(lease)
             waiter.iaid = lease.iaid
             self._known.waiting.add(waiter)

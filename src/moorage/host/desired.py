@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from ipaddress import IPv6Address, IPv6Network
 
 from moorage.host.lease import Lease
+from moorage.host.reach import Reach
 from moorage.kernel.routes import Route, RouteKind, Rule
 from moorage.numbers import HOST_TABLE
 
@@ -36,17 +37,14 @@ def silenced(leases: Iterable[Lease]) -> set[Neighbour]:
     return {
         (lease.path.interface, lease.path.router)
         for lease in leases
-        if lease.alive
-        and lease.path is not None
-        and lease.detached_since is not None
-        and not lease.refusing
+        if lease.alive and lease.path is not None and lease.reach.state is Reach.DETACHED
     }
 
 
 def routes(leases: Iterable[Lease]) -> set[Route]:
     """Return every route that the leases call for.
 
-    A lease whose link is gone keeps its route until it is `refusing`, towards a router that is
+    A lease whose link is gone keeps its route during the hold time, towards a router that is
     `silenced`: a *blackhole* route would make ``send()`` fail with EINVAL at once.
     """
     wanted = set()
@@ -64,7 +62,7 @@ def routes(leases: Iterable[Lease]) -> set[Route]:
             )
         )
         path = lease.path
-        if path is not None and not lease.refusing:
+        if path is not None and lease.reach.state is not Reach.REFUSED:
             wanted.add(
                 Route(
                     _ANYWHERE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from ipaddress import IPv6Address, IPv6Network
 
-from moorage.host.lease import Lease, Path
+from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
 from moorage.service import ServiceType
 
@@ -82,29 +82,7 @@ class Leases:
 
     def lingered(self, now: float) -> list[Lease]:
         """Return the leases whose linger time is over."""
-        return [
-            lease
-            for lease in self.alive()
-            if lease.state is State.LINGERING and now >= lease.linger_until
-        ]
-
-    def held(self, until: float) -> list[Lease]:
-        """Return the leases detached since ``until`` or longer whose packets are not refused."""
-        return [
-            lease
-            for lease in self.alive()
-            if lease.detached_since is not None
-            and lease.detached_since <= until
-            and not lease.refusing
-        ]
-
-    def to_switch(self, now: float) -> list[tuple[Lease, Path]]:
-        """Return the leases that are to leave their path for the next one, and that one."""
-        return [
-            (lease, lease.next_path)
-            for lease in self.alive()
-            if lease.next_path is not None and now >= lease.switch_at
-        ]
+        return [x for x in self.alive() if x.lingers and now >= x.linger_until]
 
     def to_renew(self, now: float) -> list[Lease]:
         """Return the leases that are served and whose T1 or T2 has come."""
@@ -117,17 +95,12 @@ class Leases:
         ]
 
     def next_timer(self, hold: float) -> float | None:
-        """Return when the next lease needs attention."""
-        times = []
+        """Return when the next lease needs attention; ``hold`` is the hold time, seconds."""
+        times: list[float | None] = []
         for lease in self.alive():
-            times.append(lease.valid_until)
-            if lease.next_path is not None:
-                times.append(lease.switch_at)
-            if lease.state is State.LINGERING:
+            times += [lease.valid_until, lease.reach.due(hold)]
+            if lease.lingers:
                 times.append(lease.linger_until)
-            if lease.detached_since is not None:
-                if not lease.refusing:
-                    times.append(lease.detached_since + hold)
-            elif lease.state is not State.RETIRING:
+            if lease.served and lease.state is not State.RETIRING:
                 times += [lease.renew_at, lease.rebind_at]
-        return min(times, default=None)
+        return min((time for time in times if time is not None), default=None)

@@ -43,16 +43,12 @@ class Movement:
         self._known.requester.link_lost(interface)
         self._known.serving.left(interface)
         for lease in self._known.leases.alive():
-            if lease.next_path is not None and lease.next_path.interface == interface:
-                lease.next_path = None
-        for lease in self._known.leases.through(interface):
-            if lease.next_path is not None:
-                lease.switch(lease.next_path)
-            elif lease.detached_since is None:
-                lease.detached_since = now
+            if not lease.reach.leave(interface, now):
+                continue
+            self._known.out.append(Reconcile())
+            if not lease.served:
                 assert lease.address is not None
                 self._known.tell(AddressDetached(lease.address, lease.type))
-            self._known.out.append(Reconcile())
         self._retire_departed()
         self._known.tell(LinkLeft(self._known.attachments.name(interface)))
 

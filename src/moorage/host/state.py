@@ -12,8 +12,9 @@ from pathlib import Path as FilePath
 
 import msgspec
 
-from moorage.host.lease import Lease, Path
+from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
+from moorage.host.reach import Path, Reach, Reachability
 from moorage.service import ServiceType
 
 
@@ -101,20 +102,21 @@ class StateFile:
     def _unpack(
         self, saved: _SavedLease, index_of: Callable[[str], int | None], now: float
     ) -> Lease:
-        lease = Lease(
+        reach = Reachability()
+        interface = index_of(saved.path.interface) if saved.path else None
+        if saved.path is not None and interface is not None:
+            path = Path(interface, IPv6Address(saved.path.router), saved.path.mtu)
+            reach = Reachability(Reach.DETACHED, path, since=now)
+        return Lease(
             saved.iaid,
-            ServiceType(saved.type),
-            saved.kept,
-            State.RETIRING if saved.retiring else State.READY,
             IPv6Network(saved.prefix),
-            IPv6Address(saved.address),
             bytes.fromhex(saved.server),
-            detached_since=now,
+            reach,
+            type=ServiceType(saved.type),
+            kept=saved.kept,
+            state=State.RETIRING if saved.retiring else State.READY,
+            address=IPv6Address(saved.address),
             granted_at=now,
             preferred_until=saved.preferred_until - self._epoch,
             valid_until=saved.valid_until - self._epoch,
         )
-        interface = index_of(saved.path.interface) if saved.path else None
-        if saved.path is not None and interface is not None:
-            lease.path = Path(interface, IPv6Address(saved.path.router), saved.path.mtu)
-        return lease

@@ -7,17 +7,15 @@ from moorage.host.asking import Asking
 from moorage.host.attachment import Attachment
 from moorage.host.events import AddressGone, AddressReleased, AddressServed, Declined
 from moorage.host.known import Known
-from moorage.host.lease import Lease, Path, new_address, unwanted
+from moorage.host.lease import Lease, new_address, unwanted
 from moorage.host.lifecycle import Event, State
+from moorage.host.reach import Path
 from moorage.host.requester import Granted, Lost, NotUnderstood, Outcome, Refused
 from moorage.host.waiting import Waiter
 from moorage.service import ServiceType
 from moorage.wire.app import Reason
 from moorage.wire.dhcp6 import MessageType, RefusalReason
 
-_SETTLE = 0.05
-"""Seconds that a link which still works goes on carrying our packets after a soft move: the anchor
-takes them from the new router only once it has heard of the move itself."""
 _RETRY_REFUSED = 60.0
 """Seconds until a type that policy wants is asked for again after a refusal."""
 
@@ -58,19 +56,15 @@ class Tenure:
                 self.end(lease, Reason.TRY_LATER, objection)
             self._asking.hand_back(granted, granted.prefix, now)
             return
-        replaced = granted.preferred == 0
         if lease.address is None:
             lease.prefix = granted.prefix
             lease.address = new_address(granted.prefix, self._known.random)
             lease.granted_at = now
-        lease.step(Event.REPLACE if replaced else Event.GRANT)
+        lease.step(Event.GRANT)
         lease.server = granted.server
         path = Path(granted.interface, granted.router, granted.mtu)
         moved = lease.path is not None and not lease.path.leads_where(path)
-        if lease.served and lease.path is not None and lease.path.interface != path.interface:
-            lease.next_path, lease.switch_at = path, now + _SETTLE
-        else:
-            lease.switch(path)
+        lease.reach.serve(path, now)
         lease.preferred_until = now + granted.preferred
         lease.valid_until = now + granted.valid
         lease.renew_at = now + (granted.t1 or granted.preferred * 0.5 or granted.valid)
@@ -88,6 +82,8 @@ class Tenure:
             )
         )
         self._known.out += [Reconcile(), Persist()]
+        if granted.preferred == 0:
+            self.retire(lease, now)
         for waiter in self._known.waiting.take(lease.iaid):
             self.give(waiter, lease, now)
         if lease.state is State.READY:
@@ -138,10 +134,18 @@ class Tenure:
         elif not lease.sockets:
             self.unused(lease, now)
 
+    def retire(self, lease: Lease, now: float) -> None:
+        """Give an address to no more sockets; it goes with the last of those that have it."""
+        if lease.state is not State.RETIRING:
+            lease.step(Event.RETIRE)
+            if not lease.sockets:
+                self.unused(lease, now)
+
     def unused(self, lease: Lease, now: float) -> None:
         """Let an address that no socket uses linger, unless it is one that stays."""
-        if lease.kept or lease.type is ServiceType.FIXED:
-            lease.step(Event.UNUSED)
+        stays = lease.kept or lease.type is ServiceType.FIXED
+        if stays and lease.state is not State.RETIRING:
+            lease.step(Event.KEEP)
         else:
             lease.step(Event.LAST_CLOSE)
             lease.linger_until = now + self._known.config.linger

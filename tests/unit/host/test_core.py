@@ -21,6 +21,7 @@ from moorage.host.actions import (
 from moorage.host.config import RetireSlaac
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
+from moorage.host.reach import Reach
 from moorage.host.state import StateFile
 from moorage.kernel.addresses import AddressFlags
 from moorage.numbers import EAI_REQUIREDIPFAILED, EAI_REQUIREDIPNOTSUPPORTED
@@ -86,6 +87,11 @@ def held(host: Host, kind: ServiceType, cookie: int = 1) -> Lease:
     lease = host.lease(host.ask(kind, cookie).address)
     assert lease is not None
     return lease
+
+
+def reach(lease: Lease) -> Reach:
+    """Return what becomes of the packets of a lease."""
+    return lease.reach.state
 
 
 def rebound(host: Host) -> list[tuple[int, set[IPv6Network | None]]]:
@@ -597,13 +603,13 @@ def test_detached_packets_are_dropped_then_refused(host: Host) -> None:
     assert host.core.silenced() == {(WL0, ROUTERS[WL0])}
     host.took(Reconcile)
     host.advance(9.9)
-    assert not lease.refusing
+    assert reach(lease) is Reach.DETACHED
     host.advance(0.2)
-    assert lease.refusing
+    assert reach(lease) is Reach.REFUSED
     assert host.took(Reconcile)
     assert host.core.silenced() == set()
     host.attach(heard=HERE)
-    assert not lease.refusing
+    assert reach(lease) is Reach.SERVED
 
 
 def test_a_router_that_is_heard_again_is_no_longer_silenced(host: Host) -> None:

@@ -5,8 +5,9 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from moorage.host.desired import routes, silenced
-from moorage.host.lease import Lease, Path
+from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
+from moorage.host.reach import Path, Reachability
 from moorage.kernel.routes import Route, RouteKind
 from moorage.numbers import HOST_TABLE
 from tests.scripted import FIXED, WL0
@@ -23,7 +24,9 @@ GUARDS = {
 
 @pytest.fixture
 def lease() -> Lease:
-    return Lease(1, FIXED, False, State.READY, PREFIX, PREFIX[1], path=Path(WL0, ROUTER, 1400))
+    lease = Lease(1, PREFIX, type=FIXED, state=State.READY, address=PREFIX[1])
+    lease.reach.serve(Path(WL0, ROUTER, 1400), 0.0)
+    return lease
 
 
 def served(mtu: int, advmss: int) -> Route:
@@ -45,28 +48,29 @@ def test_served(lease: Lease) -> None:
 
 
 def test_without_an_mtu(lease: Lease) -> None:
-    lease.path = Path(WL0, ROUTER, 0)
+    lease.reach.serve(Path(WL0, ROUTER, 0), 0.0)
     assert routes([lease]) == {*GUARDS, served(0, 0)}
 
 
 def test_link_gone(lease: Lease) -> None:
-    lease.detached_since = 1.0
+    lease.reach.leave(WL0, 1.0)
     assert routes([lease]) == {*GUARDS, served(1400, 1340)}
     assert silenced([lease]) == {(WL0, ROUTER)}
 
 
 def test_link_gone_for_long(lease: Lease) -> None:
-    lease.detached_since, lease.refusing = 1.0, True
+    lease.reach.leave(WL0, 1.0)
+    lease.reach.poll(hold=10.0, now=11.0)
     assert routes([lease]) == GUARDS
     assert silenced([lease]) == set()
 
 
 def test_never_served(lease: Lease) -> None:
-    lease.path = None
+    lease.reach = Reachability()
     assert routes([lease]) == GUARDS
 
 
-@pytest.mark.parametrize("state", [State.REQUESTED, State.ENDED])
+@pytest.mark.parametrize("state", [State.REQUESTED, State.RELEASED, State.GONE])
 def test_without_an_address(lease: Lease, state: State) -> None:
     lease.state = state
     if state is State.REQUESTED:

@@ -55,14 +55,15 @@ def test_new_addresses_differ() -> None:
         (State.IN_USE, True, True),
         (State.LINGERING, True, True),
         (State.RETIRING, True, False),
-        (State.ENDED, False, False),
+        (State.RELEASED, False, False),
+        (State.GONE, False, False),
     ],
 )
 def test_what_a_state_allows(state: State, alive: bool, usable: bool) -> None:
-    lease = Lease(1, FIXED, False, state, PREFIX, PREFIX[1])
+    lease = Lease(1, PREFIX, type=FIXED, state=state, address=PREFIX[1])
     assert (lease.alive, lease.usable, lease.served) == (alive, usable, False)
 
 
 def test_without_an_address_it_is_of_no_use() -> None:
-    lease = Lease(1, FIXED, kept=False)
+    lease = Lease(1, type=FIXED)
     assert (lease.alive, lease.usable) == (False, False)

@@ -5,8 +5,9 @@ from pathlib import Path as FilePath
 
 import pytest
 
-from moorage.host.lease import Lease, Path
+from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
+from moorage.host.reach import Path, Reach, Reachability
 from moorage.host.state import StateError, StateFile
 from tests.scripted import FIXED, GRACEFUL, LASTING, SERVER, WL0
 
@@ -19,13 +20,13 @@ PATH = Path(WL0, IPv6Address("fe80::a1"), 1400)
 def lease(state: State = State.IN_USE, path: Path | None = PATH) -> Lease:
     return Lease(
         7,
-        LASTING,
+        PREFIX,
+        SERVER,
+        Reachability(Reach.SERVED, path),
+        type=LASTING,
         kept=True,
         state=state,
-        prefix=PREFIX,
         address=PREFIX[9],
-        server=SERVER,
-        path=path,
         preferred_until=3000.0,
         valid_until=5000.0,
         sockets={1, 2},
@@ -62,7 +63,7 @@ def test_round_trip(file: FilePath) -> None:
     assert (found.preferred_until, found.valid_until) == (1900.0, 3900.0)
     assert found.path == Path(5, PATH.router, PATH.mtu)
     assert (found.state, found.sockets) == (State.READY, set())
-    assert (found.served, found.detached_since) == (False, 0.0)
+    assert (found.reach.state, found.reach.since) == (Reach.DETACHED, 0.0)
 
 
 def test_what_retires_retires_on(file: FilePath) -> None:
@@ -73,11 +74,11 @@ def test_what_retires_retires_on(file: FilePath) -> None:
 @pytest.mark.parametrize("path", [None, PATH])
 def test_interface_that_is_gone(file: FilePath, path: Path | None) -> None:
     [found] = again(file, [lease(path=path)], index=None)
-    assert found.path is None
+    assert (found.path, found.reach.state) == (None, Reach.REFUSED)
 
 
 def test_what_has_no_address_is_not_kept(file: FilePath) -> None:
-    assert again(file, [Lease(1, FIXED, kept=True)]) == []
+    assert again(file, [Lease(1, type=FIXED, kept=True)]) == []
 
 
 def test_what_is_no_longer_valid_is_not_taken_up(file: FilePath) -> None:

@@ -1,0 +1,58 @@
+"""An address of a service type that applications may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+
+from moorage.host.lifecycle import TABLE, Event, State
+from moorage.host.machine import after
+from moorage.service import ServiceType
+
+_OVER = (State.RELEASED, State.GONE)
+
+
+@dataclass(slots=True, kw_only=True)
+class TypedAddress:
+    """An address and its users; moments are seconds on the core's clock.
+
+    Attributes:
+        kept: wanted by policy, so that it does not end when no socket is left.
+        granted_at: when it came to be.
+        linger_until: when it is released, while no socket uses it.
+        counting: whether the kernel was asked who uses it, before it is released.
+        sockets: the cookies of the sockets that use it.
+    """
+
+    type: ServiceType
+    kept: bool = False
+    state: State = State.REQUESTED
+    address: IPv6Address | None = None
+    granted_at: float = 0.0
+    valid_until: float = 0.0
+    linger_until: float = 0.0
+    counting: bool = False
+    sockets: set[int] = field(default_factory=set)
+
+    def step(self, event: Event) -> None:
+        """Change the state as the life-cycle table says.
+
+        Raises:
+            IllegalTransitionError: the table has no such entry.
+        """
+        self.state = after(TABLE, self.state, event)
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is an address."""
+        return self.address is not None and self.state not in _OVER
+
+    @property
+    def usable(self) -> bool:
+        """Whether a new socket may take it."""
+        return self.alive and self.state is not State.RETIRING
+
+    @property
+    def lingers(self) -> bool:
+        """Whether it waits for its release."""
+        return self.state is State.LINGERING or (self.state is State.RETIRING and not self.sockets)
