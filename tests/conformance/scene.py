@@ -27,7 +27,7 @@ from moorage.lab.traffic import tcp_pair
 from moorage.numbers import ROUTE_PROTOCOL
 from moorage.service import ServiceType
 from moorage.store.model import Binding
-from moorage.store.schema import binding_of
+from moorage.store.rows import binding_of
 from moorage.wire.dhcp6 import CLIENT_PORT, SERVER_PORT, Message, MessageType, decode_message
 
 T = TypeVar("T")

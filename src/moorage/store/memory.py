@@ -48,11 +48,6 @@ class MemoryStore:
         self._check_open()
         return [binding for binding in self._by_prefix() if binding.client == client]
 
-    async def count(self, anchor: str) -> int:
-        """Return how many prefixes of a router's pool are taken, released ones among them."""
-        self._check_open()
-        return sum(binding.anchor == anchor for binding in self._bindings.values())
-
     async def commit(self, changes: Sequence[Change]) -> int:
         """Do all of ``changes`` in their order, or none, and return the revision."""
         self._check_open()

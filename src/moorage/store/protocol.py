@@ -141,9 +141,6 @@ class BindingStore(Protocol):
     async def of_client(self, client: bytes) -> list[Binding]:
         """Return the bindings of a DUID by prefix, released ones among them."""
 
-    async def count(self, anchor: str) -> int:
-        """Return how many prefixes of a router's pool are taken, released ones among them."""
-
     async def commit(self, changes: Sequence[Change]) -> int:
         """Do all of ``changes`` in their order, or none, and return the revision.
 

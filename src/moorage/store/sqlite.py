@@ -5,26 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
 from ipaddress import IPv6Network
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from moorage.store.model import Binding, Router
 from moorage.store.notify import Doorbell
 from moorage.store.protocol import Change, Compacted, Event, Snapshot, StoreError, distinct
-from moorage.store.schema import (
-    Row,
-    binding_of,
-    connect,
-    event_of,
-    prefix_row,
-    router_of,
-    store_errors,
-)
+from moorage.store.rows import Row, binding_of, event_of, prefix_row, router_of
+from moorage.store.schema import connect, store_errors
 from moorage.store.writer import Write, Writer
 
-_WATCH_WINDOW: Final = 256
-"""Revisions that a watcher reads at once: bounds how long it holds the event loop."""
+_WINDOW: Final = 256
+"""Rows that are read at once: bounds how long that holds the event loop."""
+
+_LAST_REVISION: Final = "SELECT max(revision) FROM change"
+
+T = TypeVar("T")
+
+_Place = tuple[int, int]
+"""Revision and part: where an event stands in the log."""
 
 
 class SqliteStore:
@@ -60,27 +62,24 @@ class SqliteStore:
 
     async def get(self, prefix: IPv6Network) -> Binding | None:
         """Return the binding of exactly this prefix, released or not."""
-        rows = self._read(
-            "SELECT * FROM binding WHERE prefix = ? AND length = ?", prefix_row(prefix)
+        found = self._read(
+            binding_of,
+            "SELECT * FROM binding WHERE prefix = ? AND length = ?",
+            prefix_row(prefix),
         )
-        return binding_of(rows[0]) if rows else None
+        return found[0] if found else None
 
     async def of_client(self, client: bytes) -> list[Binding]:
         """Return the bindings of a DUID by prefix, released ones among them."""
-        rows = self._read(
-            "SELECT * FROM binding WHERE client = ? ORDER BY prefix, length", (client,)
+        return self._read(
+            binding_of, "SELECT * FROM binding WHERE client = ? ORDER BY prefix, length", (client,)
         )
-        return [binding_of(row) for row in rows]
-
-    async def count(self, anchor: str) -> int:
-        """Return how many prefixes of a router's pool are taken, released ones among them."""
-        ((count,),) = self._read("SELECT count(*) FROM binding WHERE anchor = ?", (anchor,))
-        return int(count)
 
     async def commit(self, changes: Sequence[Change]) -> int:
         """Do all of ``changes`` in their order, or none, and return the revision."""
         if not distinct(changes):
-            return self._revision()
+            (revision,) = self._read(_value, _LAST_REVISION)
+            return int(revision)
         return await self._write(tuple(changes))
 
     async def register(self, router: Router) -> int:
@@ -89,35 +88,36 @@ class SqliteStore:
 
     async def snapshot(self) -> Snapshot:
         """Return everything, as of one revision."""
-        self._read("BEGIN")
-        try:
-            return Snapshot(
-                revision=self._revision(),
-                bindings=tuple(
-                    binding_of(row)
-                    for row in self._read("SELECT * FROM binding ORDER BY prefix, length")
-                ),
-                routers=tuple(
-                    router_of(row) for row in self._read("SELECT * FROM router ORDER BY id")
-                ),
-            )
-        finally:
-            self._read("ROLLBACK")
+        self._check_open()
+        with store_errors(self._path), closing(connect(self._path)) as reader:
+            reader.execute("BEGIN")
+            (revision,) = reader.execute(_LAST_REVISION).fetchone()
+            routers = map(router_of, reader.execute("SELECT * FROM router ORDER BY id"))
+            snapshot = Snapshot(revision, (), tuple(routers))
+            bindings: list[Binding] = []
+            cursor = reader.execute("SELECT * FROM binding ORDER BY prefix, length")
+            while rows := cursor.fetchmany(_WINDOW):
+                bindings.extend(map(binding_of, rows))
+                await asyncio.sleep(0)
+                self._check_open()
+        return replace(snapshot, bindings=tuple(bindings))
 
     async def watch(self, after: int) -> AsyncGenerator[Event, None]:
         """Yield every event with a revision above ``after``, in order, as it happens."""
-        self._check_open()
+        (part,) = self._read(_value, "SELECT max(part) FROM change WHERE revision = ?", (after,))
+        if part is None:
+            raise Compacted(after)
+        seen = after, part
         with store_errors(self._path):
             doorbell = Doorbell(self._path, f"{self._path}-wal")
         self._doorbells.add(doorbell)
         try:
             while not self._closed:
-                events = self._events(after)
-                for event in events:
+                logged = self._logged(seen)
+                for place, event in logged:
                     yield event
-                if events:
-                    after = events[-1].revision
-                else:
+                    seen = place
+                if not logged:
                     await doorbell.wait()
         finally:
             self._doorbells.discard(doorbell)
@@ -135,27 +135,33 @@ class SqliteStore:
         if self._closed:
             raise StoreError(f"{self._path}: the store is closed")
 
-    def _read(self, statement: str, parameters: Row = ()) -> list[Row]:
+    def _read(self, decode: Callable[[Row], T], statement: str, parameters: Row = ()) -> list[T]:
+        """Return what the rows that a statement finds stand for."""
         self._check_open()
         with store_errors(self._path):
-            return self._reader.execute(statement, parameters).fetchall()
+            return [decode(row) for row in self._reader.execute(statement, parameters)]
 
-    def _revision(self) -> int:
-        ((revision,),) = self._read("SELECT max(revision) FROM change")
-        return int(revision)
-
-    def _events(self, after: int) -> list[Event]:
-        """Return the next events after a revision, those of whole commits."""
-        rows = self._read(
-            "SELECT revision, kind, row FROM change WHERE revision BETWEEN ? AND ?"
-            " ORDER BY revision, part",
-            (after, after + _WATCH_WINDOW),
+    def _logged(self, seen: _Place) -> list[tuple[_Place, Event]]:
+        """Return the next events after one of the log, each with its place."""
+        logged = self._read(
+            _event_at,
+            "SELECT * FROM change WHERE (revision, part) > (?, ?) ORDER BY revision, part LIMIT ?",
+            (*seen, _WINDOW),
         )
-        # The log has no gaps: if the revision itself is gone, so may be some that followed it.
-        if not rows or rows[0][0] != after:
-            raise Compacted(after)
-        return [event_of(row) for row in rows if row[0] > after]
+        # The log has no gaps and loses its oldest rows first: what is seen went before what is not.
+        if not self._read(_value, "SELECT 1 FROM change WHERE (revision, part) = (?, ?)", seen):
+            raise Compacted(seen[0])
+        return logged
 
     async def _write(self, writes: tuple[Write, ...]) -> int:
         self._check_open()
         return await asyncio.wrap_future(self._writer.submit(writes))
+
+
+def _value(row: Row) -> Any:
+    """Return the only column of a row."""
+    return row[0]
+
+
+def _event_at(row: Row) -> tuple[_Place, Event]:
+    return row[:2], event_of(row)

@@ -15,7 +15,8 @@ import msgspec
 from moorage.store.model import Router
 from moorage.store.notify import ring
 from moorage.store.protocol import Change, Conflict, Create, Delete, StoreError, Update
-from moorage.store.schema import Row, binding_row, connect, prefix_row, router_row
+from moorage.store.rows import Row, binding_row, prefix_row, router_row
+from moorage.store.schema import connect, version_of
 
 Write = Change | Router
 """What one commit is made of: changes of bindings, or a router to register."""
@@ -97,8 +98,10 @@ class Writer:
         except Exception as error:  # the thread must outlive whatever a commit meets
             with suppress(sqlite3.Error):
                 self._connection.rollback()
+            if not isinstance(error, StoreError):
+                error = StoreError(f"{self._path}: {error}")
             for job in wanted:
-                job.revision.set_exception(StoreError(f"{self._path}: {error}"))
+                job.revision.set_exception(error)
             return
         with suppress(OSError):  # without the bell others find the write a little later
             ring(self._path)
@@ -113,6 +116,7 @@ class Writer:
         execute = self._connection.execute
         outcomes: list[int | Conflict] = []
         execute("BEGIN IMMEDIATE")
+        version_of(self._connection, self._path)  # a later program may have changed the tables
         (revision,) = execute("SELECT max(revision) FROM change").fetchone()
         for job in group:
             execute("SAVEPOINT job")

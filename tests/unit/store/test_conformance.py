@@ -100,7 +100,6 @@ async def test_new_store_is_empty(store: BindingStore, binding: Binding) -> None
     assert (snapshot.bindings, snapshot.routers) == ((), ())
     assert await store.get(binding.prefix) is None
     assert await store.of_client(binding.client) == []
-    assert await store.count("ar1") == 0
 
 
 async def test_created_binding_is_read_back(
@@ -158,7 +157,6 @@ async def test_update_replaces_the_whole_binding(
     assert await store.get(binding.prefix) == new
     assert await store.of_client(binding.client) == []
     assert await store.of_client(b"other") == [new]
-    assert (await store.count("ar1"), await store.count("ar2")) == (0, 1)
 
 
 async def test_update_of_an_old_seq_conflicts(
@@ -269,22 +267,6 @@ async def test_release_frees_client_and_iaid(store: BindingStore, binding: Bindi
     await assert_conflict(store, [after(release.binding, state=BindingState.ACTIVE)])
     await store.commit([Delete(successor.prefix, successor.seq)])
     await store.commit([after(release.binding, state=BindingState.ACTIVE)])
-
-
-async def test_count_is_of_one_anchor_and_of_all_states(
-    store: BindingStore, binding: Binding
-) -> None:
-    states = list(BindingState)
-    await store.commit(
-        [
-            Create(replace(numbered(binding, number), state=state))
-            for number, state in enumerate(states)
-        ]
-    )
-    await store.commit([Create(replace(numbered(binding, 9), anchor="ar2"))])
-    assert await store.count("ar1") == len(states)
-    assert await store.count("ar2") == 1
-    assert await store.count("ar3") == 0
 
 
 async def test_routers_register(store: BindingStore, peer: BindingStore, router: Router) -> None:
@@ -472,7 +454,6 @@ async def test_closed_store_does_nothing(
     for call in (
         store.get(binding.prefix),
         store.of_client(binding.client),
-        store.count("ar1"),
         store.commit([Create(binding)]),
         store.commit([]),
         store.register(router),

@@ -7,14 +7,12 @@ import multiprocessing
 import resource
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import replace
 from ipaddress import IPv6Network
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Barrier
 from typing import Any
 
 import pytest
@@ -23,7 +21,6 @@ from moorage.store import open_store
 from moorage.store.memory import MemoryStore
 from moorage.store.model import Binding, Router
 from moorage.store.protocol import BindingChanged, Create, RouterChanged, StoreError, Update
-from moorage.store.schema import connect
 from moorage.store.sqlite import SqliteStore
 
 _processes = multiprocessing.get_context("spawn")
@@ -222,51 +219,6 @@ async def test_impossible_value_fails_its_commit_and_no_more(
         await store.commit([Create(replace(binding, last_time=1 << 64))])
     await store.commit([Create(binding)])
     assert await store.get(binding.prefix) == binding
-
-
-async def test_many_may_open_a_new_file_at_once(path: str) -> None:
-    stores = await asyncio.gather(*(asyncio.to_thread(SqliteStore.open, path) for _ in range(8)))
-    assert {(await store.snapshot()).revision for store in stores} == {0}
-    for store in stores:
-        await store.close()
-
-
-def test_new_file_is_made_once(tmp_path: Path) -> None:
-    for number in range(20):
-        path = str(tmp_path / f"{number}.db")
-        together = Barrier(4)
-
-        def connect_to(path: str, together: Barrier = together) -> sqlite3.Connection:
-            together.wait()
-            return connect(path)
-
-        with ThreadPoolExecutor(4) as pool:
-            for connection in pool.map(connect_to, [path] * 4):
-                connection.close()
-
-
-async def test_newer_schema_is_refused(path: str, store: SqliteStore) -> None:
-    await store.close()
-    with closing(sqlite3.connect(path)) as file:
-        file.execute("PRAGMA user_version = 2")
-    with pytest.raises(StoreError, match=r"bindings\.db: has schema version 2, this .* knows 1$"):
-        SqliteStore.open(path)
-
-
-def test_database_of_another_program_is_refused_and_kept(path: str) -> None:
-    with closing(sqlite3.connect(path)) as file:
-        file.execute("CREATE TABLE theirs (x)")
-    before = Path(path).read_bytes()
-    with pytest.raises(StoreError, match=r"bindings\.db: is a database of another program$"):
-        SqliteStore.open(path)
-    assert Path(path).read_bytes() == before
-
-
-def test_other_file_is_refused_and_kept(path: str) -> None:
-    Path(path).write_text("not a database, though it is long enough to be one\n" * 100)
-    with pytest.raises(StoreError, match=r"bindings\.db: file is not a database$"):
-        SqliteStore.open(path)
-    assert Path(path).read_text().startswith("not a database")
 
 
 def test_file_that_cannot_be_opened(tmp_path: Path) -> None:

@@ -122,11 +122,10 @@ class SqliteAsMemory(RuleBasedStateMachine):
         last = self.same(lambda store: store.register(router))
         self.same(lambda store: events(store, last - behind, last))
 
-    @rule(prefix=prefixes, client=clients, anchor=anchors)
-    def read(self, prefix: IPv6Network, client: bytes, anchor: str) -> None:
+    @rule(prefix=prefixes, client=clients)
+    def read(self, prefix: IPv6Network, client: bytes) -> None:
         self.same(lambda store: store.get(prefix))
         self.same(lambda store: store.of_client(client))
-        self.same(lambda store: store.count(anchor))
 
     @invariant()
     def holds_the_same(self) -> None:
