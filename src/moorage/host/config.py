@@ -33,6 +33,8 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         support_wait: how long it waits for a sign that the network knows the service at all.
         unsupported_memory: how long such a link is remembered as one without the service.
         retire_slaac: what is done with the ordinary addresses of a link that was left.
+        destroy_sockets: end the sockets on an address that became invalid, so that calls on them
+            fail at once.
         optimistic_dad: set optimistic duplicate address detection (RFC 4429) on the interfaces.
     """
 
@@ -47,6 +49,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     support_wait: float = 1.0
     unsupported_memory: float = 60.0
     retire_slaac: RetireSlaac = RetireSlaac.REMOVE
+    destroy_sockets: bool = True
     optimistic_dad: bool = True
 
     def __post_init__(self) -> None:

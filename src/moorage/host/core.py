@@ -24,6 +24,7 @@ from moorage.host.attachment import Attachment
 from moorage.host.caller import Caller
 from moorage.host.config import HostConfig
 from moorage.host.demand import Demand
+from moorage.host.events import Why
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import Event, State
@@ -190,7 +191,7 @@ class HostCore:
         self._known.waiting.forget(client)
         for lease in self._known.leases.awaited():
             if not lease.kept and not self._known.waiting.awaits(lease.iaid):
-                self._tenure.end(lease, Reason.TIMEOUT, "nobody waits for it any more")
+                self._tenure.refuse(lease, Reason.TIMEOUT)
 
     def socket_destroyed(self, cookie: int, now: float) -> list[Action]:
         """Take in that a socket has ended."""
@@ -228,7 +229,7 @@ class HostCore:
         for waiter, reason in known.waiting.expired(now, service_known=known.service_known):
             self._demand.give_up(waiter, reason, now)
         for lease in known.leases.expired(now):
-            self._tenure.end(lease, Reason.TIMEOUT, "its lifetime is over")
+            self._tenure.end(lease, Why.EXPIRED)
         for lease in known.leases.lingered(now):
             # Sockets whose end is not announced may keep it: then look again.
             lease.linger_until = now + max(known.config.linger, _RECOUNT)

@@ -81,4 +81,4 @@ class Demand:
                 attachment.unsupported_until = now + self._known.config.unsupported_memory
         lease = self._known.leases.get(waiter.iaid)
         if lease is not None and not lease.kept and not self._known.waiting.awaits(lease.iaid):
-            self._tenure.end(lease, reason, "nobody waits for it any more")
+            self._tenure.refuse(lease, reason)

@@ -5,11 +5,22 @@ Each event is one sentence by `str()`, and one JSON object by msgspec, whose ``e
 
 from __future__ import annotations
 
+from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
 
 import msgspec
 
 from moorage.service import ServiceType
+
+
+class Why(StrEnum):
+    """Why an address is no longer valid."""
+
+    EXPIRED = "its lifetime is over"
+    WITHDRAWN = "the network no longer has it"
+    LEFT = "the host has left its network"
+    RELEASED = "nobody used it any more"
+    REMOVED = "it was taken off its interface"
 
 
 def _words(name: str) -> str:
@@ -72,6 +83,39 @@ class AddressDetached(_Event, frozen=True):
         return f"{self.address} ({self.type.slug}) is detached"
 
 
+class AddressDeprecated(_Event, frozen=True):
+    """An address is not for new connections any more; those that there are keep it for a while.
+
+    Attributes:
+        valid_for: seconds.
+    """
+
+    address: IPv6Address
+    type: ServiceType
+    valid_for: float
+
+    def __str__(self) -> str:
+        return f"{self.address} ({self.type.slug}) is deprecated, valid for {self.valid_for:.0f} s"
+
+
+class AddressReplaced(_Event, frozen=True):
+    """There is an address for new connections in the place of one that is deprecated.
+
+    Attributes:
+        by: the new address.
+        valid_for: seconds that the old one has left.
+    """
+
+    address: IPv6Address
+    type: ServiceType
+    by: IPv6Address
+    valid_for: float
+
+    def __str__(self) -> str:
+        what = f"{self.address} ({self.type.slug}) is replaced by {self.by}"
+        return f"{what}, valid for {self.valid_for:.0f} s"
+
+
 class AddressReleased(_Event, frozen=True):
     """An address that nobody used was given back."""
 
@@ -87,7 +131,7 @@ class AddressGone(_Event, frozen=True):
 
     address: IPv6Address
     type: ServiceType
-    why: str
+    why: Why
 
     def __str__(self) -> str:
         return f"{self.address} ({self.type.slug}) is gone: {self.why}"
@@ -109,6 +153,8 @@ HostEvent = (
     | LinkLeft
     | AddressServed
     | AddressDetached
+    | AddressDeprecated
+    | AddressReplaced
     | AddressReleased
     | AddressGone
     | Declined

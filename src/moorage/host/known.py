@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
 from random import Random
 
-from moorage.host.actions import Action, Tell
+from moorage.host.actions import Action, DestroySockets, Tell
 from moorage.host.attachment import Attachments
 from moorage.host.config import HostConfig
 from moorage.host.events import HostEvent
@@ -52,3 +53,8 @@ class Known:
     def tell(self, event: HostEvent) -> None:
         """Tell whoever wants to know what happened."""
         self.out.append(Tell(event))
+
+    def end_sockets(self, address: IPv6Address, cookies: frozenset[int] | None) -> None:
+        """End the sockets on an address that became invalid, if that is our policy."""
+        if self.config.destroy_sockets:
+            self.out.append(DestroySockets(address, cookies))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv6Address
 
-from moorage.host.actions import DestroySockets, Reconcile, RetireLink, SolicitRouters
+from moorage.host.actions import Reconcile, RetireLink, SolicitRouters
 from moorage.host.asking import Asking
 from moorage.host.attachment import Advertised, Attached, Finding, Left
 from moorage.host.config import RetireSlaac
@@ -88,7 +88,7 @@ class Movement:
         for address in addresses:
             users = self._known.ordinary.take_users(address)
             if users:
-                self._known.out.append(DestroySockets(address, users))
+                self._known.end_sockets(address, users)
 
     def review(self, now: float) -> None:
         """Decide which interface serves, move there, and ask for what is missing."""

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from moorage.host.actions import DestroySockets, Persist, Reconcile
+from moorage.host.actions import Persist, Reconcile
 from moorage.host.asking import Asking
 from moorage.host.attachment import Attachment
-from moorage.host.events import AddressGone, AddressReleased, AddressServed, Declined
+from moorage.host.events import (
+    AddressDeprecated,
+    AddressGone,
+    AddressReleased,
+    AddressServed,
+    Declined,
+    Why,
+)
 from moorage.host.known import Known
 from moorage.host.lease import Lease, new_address, unwanted
 from moorage.host.lifecycle import Event, State
@@ -42,8 +49,10 @@ class Tenure:
                 self._granted(lease, outcome, now)
             case Refused():
                 self._refused(lease, attachment, outcome, now)
+            case Lost() if lease.address is None:
+                self.refuse(lease, Reason.TRY_LATER)
             case Lost():
-                self.end(lease, Reason.TRY_LATER, "the network no longer has it")
+                self.end(lease, Why.WITHDRAWN)
             case NotUnderstood():
                 self._not_understood(lease, attachment, outcome, now)
 
@@ -53,7 +62,7 @@ class Tenure:
             self._known.tell(Declined(granted.prefix, lease.type, f"refused: {objection}"))
             if lease.state is State.REQUESTED:
                 self._known.retry_at[lease.type] = now + _RETRY_REFUSED
-                self.end(lease, Reason.TRY_LATER, objection)
+                self.refuse(lease, Reason.TRY_LATER)
             self._asking.hand_back(granted, granted.prefix, now)
             return
         if lease.address is None:
@@ -112,7 +121,7 @@ class Tenure:
                 why = f"not served here: {refused.reason.name}"
                 self._known.tell(Declined(lease.prefix, lease.type, why))
             return
-        self.end(lease, Reason(refused.reason), refused.reason.name)
+        self.refuse(lease, Reason(refused.reason))
 
     def _not_understood(
         self, lease: Lease, attachment: Attachment, answer: NotUnderstood, now: float
@@ -120,7 +129,7 @@ class Tenure:
         if not attachment.knows_service:
             attachment.unsupported_until = now + self._known.config.unsupported_memory
         if lease.state is State.REQUESTED:
-            self.end(lease, Reason.NO_SERVICE, "the network does not know the service")
+            self.refuse(lease, Reason.NO_SERVICE)
             if answer.given is not None:
                 self._asking.hand_back(answer, answer.given, now)
 
@@ -138,6 +147,9 @@ class Tenure:
         """Give an address to no more sockets; it goes with the last of those that have it."""
         if lease.state is not State.RETIRING:
             lease.step(Event.RETIRE)
+            assert lease.address is not None
+            left = lease.valid_until - now
+            self._known.tell(AddressDeprecated(lease.address, lease.type, left))
             if not lease.sockets:
                 self.unused(lease, now)
 
@@ -167,13 +179,21 @@ class Tenure:
             )
             self._asking.send(now)
 
-    def end(self, lease: Lease, reason: Reason, why: str) -> None:
-        """End a lease that is refused, lost or invalid, and whatever depends on it."""
+    def refuse(self, lease: Lease, reason: Reason) -> None:
+        """End a lease that has no address yet, and refuse those who wait for it."""
+        self._drop(lease)
+        for waiter in self._known.waiting.take(lease.iaid):
+            self._known.out.append(waiter.refused(reason))
+
+    def end(self, lease: Lease, why: Why) -> None:
+        """End a lease whose address became invalid, and the sockets on it."""
+        assert lease.address is not None
+        self._drop(lease)
+        self._known.tell(AddressGone(lease.address, lease.type, why))
+        self._known.end_sockets(lease.address, None)
+        self._known.out += [Reconcile(), Persist()]
+
+    def _drop(self, lease: Lease) -> None:
         lease.step(Event.END)
         self._known.leases.remove(lease)
         self._known.requester.cancel([lease.iaid])
-        for waiter in self._known.waiting.take(lease.iaid):
-            self._known.out.append(waiter.refused(reason))
-        if lease.address is not None:
-            self._known.tell(AddressGone(lease.address, lease.type, why))
-            self._known.out += [DestroySockets(lease.address, None), Reconcile(), Persist()]

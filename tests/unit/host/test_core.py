@@ -597,6 +597,16 @@ def test_graceful_replacement_retires_and_is_gone_at_the_end(host: Host) -> None
     assert host.lease(new.address) is not None
 
 
+def test_sockets_on_an_invalid_address_live_on_where_that_is_the_policy() -> None:
+    host = Host(config=config(destroy_sockets=False))
+    host.attach(heard=HERE)
+    lease = held(host, LASTING)
+    host.network.silent = {WL0}
+    host.advance(7201)
+    assert lease not in host.core.leases
+    assert host.took(DestroySockets) == []
+
+
 def test_detached_packets_are_dropped_then_refused(host: Host) -> None:
     lease = held(host, LASTING)
     host.detach()

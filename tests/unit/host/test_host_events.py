@@ -6,14 +6,14 @@ from ipaddress import IPv6Address, IPv6Network
 
 import msgspec
 
-from moorage.host.events import AddressGone, AddressServed, LinkLeft
+from moorage.host.events import AddressGone, AddressServed, LinkLeft, Why
 from moorage.service import ServiceType
 
 ADDRESS = IPv6Address("2001:db8:a::17")
 
 
 def test_an_event_is_one_sentence() -> None:
-    gone = AddressGone(ADDRESS, ServiceType.FIXED, "its lifetime is over")
+    gone = AddressGone(ADDRESS, ServiceType.FIXED, Why.EXPIRED)
     assert str(gone) == "2001:db8:a::17 (fixed) is gone: its lifetime is over"
 
 
