@@ -48,6 +48,7 @@ _T = TypeVar("_T")
 
 WL0, WL1 = 2, 3
 DUID = b"\x00\x04" + bytes(range(16))
+SECRET = bytes(32)
 SERVER = b"\x00\x04" + bytes(16)
 DOMAIN = b"operator"
 ROUTERS = {WL0: IPv6Address("fe80::a1"), WL1: IPv6Address("fe80::a2")}
@@ -186,7 +187,7 @@ class Host:
     ) -> None:
         self.now = 1000.0
         self.network = network or Network()
-        self.core = HostCore(config, DUID, Random(seed))
+        self.core = HostCore(config, DUID, SECRET, Random(seed))
         self.done: list[Action] = []
         self.replies: dict[int, Reply] = {}
         self.sockets: dict[IPv6Address, set[int]] = {}

@@ -8,6 +8,7 @@ the host's prefixes. The signature is the last sub-option of the last option, he
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 from dataclasses import replace
 from ipaddress import IPv6Address
@@ -25,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from moorage.wire.dhcp6 import DuidUuid, Message, OnDemand, PublicKey, Signature, VendorOpts
 
 _CONTEXT = b"moorage dhcp6 v1"
+_CONTEXT_OF_SECRETS = b"moorage secret v1 "
 _ZERO_SIGNATURE = bytes(64)
 NO_LINK = bytes(8)
 """Link id of a message that was sent before anything was heard on the link."""
@@ -61,9 +63,7 @@ class Identity:
             raw = path.read_bytes()
         except FileNotFoundError:
             identity = cls.generate()
-            raw = identity._private_key.private_bytes(
-                Encoding.Raw, PrivateFormat.Raw, NoEncryption()
-            )
+            raw = identity._raw()
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_suffix(".new")
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -76,6 +76,10 @@ class Identity:
         if len(raw) != 32:
             raise ValueError(f"{path}: not a host key (32 bytes expected, {len(raw)} found)")
         return cls(Ed25519PrivateKey.from_private_bytes(raw))
+
+    def secret_for(self, purpose: bytes) -> bytes:
+        """Return 32 bytes that follow from the key and that nobody else can know."""
+        return hmac.digest(self._raw(), _CONTEXT_OF_SECRETS + purpose, "sha256")
 
     def sign(
         self, message: Message, source: IPv6Address, time: int, link_id: bytes = NO_LINK
@@ -104,6 +108,9 @@ class Identity:
         )
         datagram = replace(message, options=(*others, vendor)).encode()
         return datagram[:-64] + self._private_key.sign(_CONTEXT + source.packed + datagram)
+
+    def _raw(self) -> bytes:
+        return self._private_key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
 
 
 def duid_of(public_key: bytes) -> bytes:

@@ -120,7 +120,8 @@ class Clockwork:
         return await self.domain.binding()
 
     def _new_core(self) -> HostCore:
-        return HostCore(HostConfig(interfaces=[_NAME]), self._identity.duid, Random(1))
+        secret = self._identity.secret_for(b"interface identifiers")
+        return HostCore(HostConfig(interfaces=[_NAME]), self._identity.duid, secret, Random(1))
 
     async def _expire(self) -> None:
         for site in self.domain.sites:

@@ -44,10 +44,13 @@ _RECOUNT = 1.0
 
 
 class HostCore:
-    """All that the host daemon knows and decides."""
+    """All that the host daemon knows and decides.
 
-    def __init__(self, config: HostConfig, duid: bytes, random: Random) -> None:
-        self._known = Known(config, duid, random)
+    ``secret`` is what only this host knows: its Fixed addresses follow from it.
+    """
+
+    def __init__(self, config: HostConfig, duid: bytes, secret: bytes, random: Random) -> None:
+        self._known = Known(config, duid, secret, random)
         self._asking = Asking(self._known)
         self._tenure = Tenure(self._known, self._asking)
         self._demand = Demand(self._known, self._asking, self._tenure)

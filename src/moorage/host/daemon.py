@@ -97,7 +97,12 @@ class _HostDaemon:
         self._state = StateFile(config.state / "leases.json", time.time() - _now())
         self._complaints = Complaints(_log)
         self._kernel = HostKernel(_log.error)
-        self._core = HostCore(config, self._identity.duid, SystemRandom())
+        self._core = HostCore(
+            config,
+            self._identity.duid,
+            self._identity.secret_for(b"interface identifiers"),
+            SystemRandom(),
+        )
         self._dhcp = DhcpSocket()
         self._routers = RouterSocket()
         self._destroyed = DestroyMonitor()

@@ -9,6 +9,7 @@ from moorage.host.actions import Action, DestroySockets, Tell
 from moorage.host.attachment import Attachments
 from moorage.host.config import HostConfig
 from moorage.host.events import HostEvent
+from moorage.host.interface_id import InterfaceIdentifiers
 from moorage.host.leases import Leases
 from moorage.host.ordinary import OrdinaryAddresses
 from moorage.host.requester import Requester
@@ -25,10 +26,11 @@ class Known:
         out: what the shell is to do, in the order in which it was decided.
     """
 
-    def __init__(self, config: HostConfig, duid: bytes, random: Random) -> None:
+    def __init__(self, config: HostConfig, duid: bytes, secret: bytes, random: Random) -> None:
         self.config = config
         self.at_boot = config.types_at_boot
         self.random = random
+        self.identifiers = InterfaceIdentifiers(secret, random)
         self.attachments = Attachments(config.interfaces)
         self.serving = Serving(config.dwell)
         self.requester = Requester(duid, random)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, IPv6Network
-from random import Random
+from ipaddress import IPv6Network
 
 from moorage.host.reach import Path, Reachability
 from moorage.host.requester import Association
@@ -45,15 +44,6 @@ class Lease(TypedAddress):
     def served(self) -> bool:
         """Whether a link that is up carries its packets."""
         return self.reach.served
-
-
-def new_address(prefix: IPv6Network, random: Random) -> IPv6Address:
-    """Return an address in ``prefix`` with a random interface identifier (RFC 8981 style).
-
-    In a prefix shorter than /64 the first /64 is used. The identifier is never zero, which is the
-    subnet router's (RFC 4291 section 2.6.1), nor one of the reserved block at the top (RFC 5453).
-    """
-    return prefix[random.randrange(1, 0xFDFF_FFFF_FFFF_FF7F)]
 
 
 def unwanted(prefix: IPv6Network) -> str:

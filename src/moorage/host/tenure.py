@@ -14,7 +14,7 @@ from moorage.host.events import (
     Why,
 )
 from moorage.host.known import Known
-from moorage.host.lease import Lease, new_address, unwanted
+from moorage.host.lease import Lease, unwanted
 from moorage.host.lifecycle import Event, State
 from moorage.host.reach import Path
 from moorage.host.requester import Granted, Lost, NotUnderstood, Outcome, Refused
@@ -67,7 +67,7 @@ class Tenure:
             return
         if lease.address is None:
             lease.prefix = granted.prefix
-            lease.address = new_address(granted.prefix, self._known.random)
+            lease.address = self._known.identifiers.address(granted.prefix, lease.type)
             lease.granted_at = now
         lease.step(Event.GRANT)
         lease.server = granted.server

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 from ipaddress import IPv6Network
-from random import Random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from moorage.host.lease import Lease, new_address, unwanted
+from moorage.host.lease import Lease, unwanted
 from moorage.host.lifecycle import State
 from tests.scripted import FIXED
 
@@ -33,19 +30,6 @@ def test_unwanted(prefix: str) -> None:
 @pytest.mark.parametrize("prefix", ["2001:db8:a0:1::/64", "2001:db8:a0::/48", "fd00:1:2:3::/64"])
 def test_wanted(prefix: str) -> None:
     assert unwanted(IPv6Network(prefix)) == ""
-
-
-@given(st.integers(0, 2**32), st.sampled_from([PREFIX, IPv6Network("2001:db8:a0::/48")]))
-def test_new_address(seed: int, prefix: IPv6Network) -> None:
-    address = new_address(prefix, Random(seed))
-    assert address in IPv6Network((prefix.network_address, 64))
-    identifier = int(address) & 0xFFFF_FFFF_FFFF_FFFF
-    assert 0 < identifier < 0xFDFF_FFFF_FFFF_FF80
-
-
-def test_new_addresses_differ() -> None:
-    random = Random(1)
-    assert len({new_address(PREFIX, random) for _ in range(100)}) == 100
 
 
 @pytest.mark.parametrize(
