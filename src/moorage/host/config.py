@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from moorage.management.config import HostManagement
 from moorage.service import ServiceType
 
 
@@ -36,6 +37,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         destroy_sockets: end the sockets on an address that became invalid, so that calls on them
             fail at once.
         optimistic_dad: set optimistic duplicate address detection (RFC 4429) on the interfaces.
+        management: where, and for whom, the daemon can be looked into.
     """
 
     interfaces: list[str]
@@ -51,6 +53,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     retire_slaac: RetireSlaac = RetireSlaac.REMOVE
     destroy_sockets: bool = True
     optimistic_dad: bool = True
+    management: HostManagement = HostManagement()
 
     def __post_init__(self) -> None:
         """Check what types alone do not say."""

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from moorage.management.config import RouterManagement
 from moorage.service import ServiceType
 from moorage.store.model import Router
 from moorage.wire.dhcp6 import DuidUuid
@@ -223,6 +224,7 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         ra_interval: longest time between two multicast router advertisements (RFC 4861
             MaxRtrAdvInterval).
         policy: what is dictated to hosts; none: hosts follow their own policy.
+        management: where, and for whom, the daemon can be looked into.
     """
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -243,6 +245,7 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     quota: Annotated[int, msgspec.Meta(ge=1)] = 32
     ra_interval: Annotated[float, msgspec.Meta(ge=4, le=1800)] = 30.0
     policy: Policy | None = None
+    management: RouterManagement = RouterManagement()
 
     def __post_init__(self) -> None:
         """Check what types alone do not say."""
