@@ -66,6 +66,18 @@ class Asking:
             MessageType.RELEASE, given.interface, [unwanted_], now, server=given.server
         )
 
+    def give_back(self, lease: Lease, now: float) -> None:
+        """Release the prefix of a lease that has ended, if its network can be reached."""
+        if lease.served and lease.path is not None:
+            self._known.requester.start(
+                MessageType.RELEASE,
+                lease.path.interface,
+                [lease.association],
+                now,
+                server=lease.server,
+            )
+            self.send(now)
+
     def send(self, now: float) -> None:
         """Send what is due."""
         self._known.out += [

@@ -24,11 +24,10 @@ from moorage.host.attachment import Attachment
 from moorage.host.caller import Caller
 from moorage.host.config import HostConfig
 from moorage.host.demand import Demand
-from moorage.host.events import Why
 from moorage.host.known import Known
 from moorage.host.lease import Lease
-from moorage.host.lifecycle import Event, State
 from moorage.host.movement import Movement
+from moorage.host.occupancy import Occupancy
 from moorage.host.tenure import Tenure
 from moorage.host.waiting import Waiter, refusal
 from moorage.kernel.addresses import Address
@@ -38,9 +37,6 @@ from moorage.service import ServiceType
 from moorage.wire.app import Reason, Request
 from moorage.wire.dhcp6 import Message
 from moorage.wire.nd import RouterAdvertisement
-
-_RECOUNT = 1.0
-"""Seconds at least between two counts of the sockets on an address."""
 
 
 class HostCore:
@@ -52,7 +48,8 @@ class HostCore:
     def __init__(self, config: HostConfig, duid: bytes, secret: bytes, random: Random) -> None:
         self._known = Known(config, duid, secret, random)
         self._asking = Asking(self._known)
-        self._tenure = Tenure(self._known, self._asking)
+        self._occupancy = Occupancy(self._known, self._asking)
+        self._tenure = Tenure(self._known, self._asking, self._occupancy)
         self._demand = Demand(self._known, self._asking, self._tenure)
         self._movement = Movement(self._known, self._asking, self._demand)
 
@@ -182,7 +179,7 @@ class HostCore:
         )
         lease = None if request.on_net else self._known.leases.usable(type_)
         if lease is not None:
-            self._tenure.give(waiter, lease, now)
+            self._occupancy.give(waiter, lease, now)
         elif type_ is not ServiceType.NON_PERSISTENT:
             self._demand.ask_for(waiter, request.on_net, now)
         elif not self._demand.give_ordinary(waiter, advertised=True):
@@ -199,31 +196,14 @@ class HostCore:
     def socket_destroyed(self, cookie: int, now: float) -> list[Action]:
         """Take in that a socket has ended."""
         self._known.waiting.socket_closed(cookie)
-        self._known.ordinary.closed(cookie)
-        for lease in self._known.leases.of_socket(cookie):
-            lease.sockets.discard(cookie)
-            if not lease.sockets:
-                self._tenure.unused(lease, now)
+        self._occupancy.closed(cookie, now)
         return self._flush()
 
     def sockets_counted(
         self, address: IPv6Address, cookies: Collection[int], now: float
     ) -> list[Action]:
-        """Take in which sockets the kernel has on an address of ours.
-
-        0 stands for sockets whose end is not announced: the address lingers on while they live.
-        """
-        lease = self._known.leases.of_address(address)
-        if lease is None:
-            return []
-        counting, lease.counting = lease.counting, False
-        if any(cookies):
-            lease.sockets |= set(cookies) - {0}
-            lease.step(Event.OPEN)
-        elif lease.lingers and counting and not cookies:
-            self._tenure.release(lease, now)
-        elif lease.state is State.READY:
-            self._tenure.unused(lease, now)
+        """Take in which sockets the kernel has on an address of ours; see `Occupancy.counted`."""
+        self._occupancy.counted(address, cookies, now)
         return self._flush()
 
     def poll(self, now: float) -> list[Action]:
@@ -231,14 +211,7 @@ class HostCore:
         known = self._known
         for waiter, reason in known.waiting.expired(now, service_known=known.service_known):
             self._demand.give_up(waiter, reason, now)
-        for lease in known.leases.expired(now):
-            self._tenure.end(lease, Why.EXPIRED)
-        for lease in known.leases.lingered(now):
-            # Sockets whose end is not announced may keep it: then look again.
-            lease.linger_until = now + max(known.config.linger, _RECOUNT)
-            lease.counting = True
-            if lease.address is not None:
-                known.out.append(CountSockets(lease.address))
+        self._occupancy.poll(now)
         for lease in known.leases.alive():
             if lease.reach.poll(known.config.hold, now):
                 known.out += [Reconcile(), Persist()]

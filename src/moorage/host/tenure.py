@@ -1,38 +1,31 @@
-"""How leases begin, go on and end: what the network answers, and what follows from it."""
+"""How leases begin and go on: what the network answers, and what follows from it."""
 
 from __future__ import annotations
 
 from moorage.host.actions import Persist, Reconcile
 from moorage.host.asking import Asking
 from moorage.host.attachment import Attachment
-from moorage.host.events import (
-    AddressDeprecated,
-    AddressGone,
-    AddressReleased,
-    AddressServed,
-    Declined,
-    Why,
-)
+from moorage.host.events import AddressServed, Declined, Why
 from moorage.host.known import Known
 from moorage.host.lease import Lease, unwanted
 from moorage.host.lifecycle import Event, State
+from moorage.host.occupancy import Occupancy
 from moorage.host.reach import Path
 from moorage.host.requester import Granted, Lost, NotUnderstood, Outcome, Refused
-from moorage.host.waiting import Waiter
-from moorage.service import ServiceType
 from moorage.wire.app import Reason
-from moorage.wire.dhcp6 import MessageType, RefusalReason
+from moorage.wire.dhcp6 import RefusalReason
 
 _RETRY_REFUSED = 60.0
 """Seconds until a type that policy wants is asked for again after a refusal."""
 
 
 class Tenure:
-    """Takes leases through their life."""
+    """Does what the answers of the network ask for."""
 
-    def __init__(self, known: Known, asking: Asking) -> None:
+    def __init__(self, known: Known, asking: Asking, occupancy: Occupancy) -> None:
         self._known = known
         self._asking = asking
+        self._occupancy = occupancy
 
     def take(self, outcome: Outcome, now: float) -> None:
         """Do what an answer of the network asks for."""
@@ -52,7 +45,7 @@ class Tenure:
             case Lost() if lease.address is None:
                 self.refuse(lease, Reason.TRY_LATER)
             case Lost():
-                self.end(lease, Why.WITHDRAWN)
+                self._occupancy.end(lease, Why.WITHDRAWN)
             case NotUnderstood():
                 self._not_understood(lease, attachment, outcome, now)
 
@@ -92,11 +85,11 @@ class Tenure:
         )
         self._known.out += [Reconcile(), Persist()]
         if granted.preferred == 0:
-            self.retire(lease, now)
+            self._occupancy.retire(lease, now)
         for waiter in self._known.waiting.take(lease.iaid):
-            self.give(waiter, lease, now)
+            self._occupancy.give(waiter, lease, now)
         if lease.state is State.READY:
-            self.unused(lease, now)
+            self._occupancy.unused(lease, now)
 
     def _objection(self, lease: Lease, granted: Granted) -> str:
         """Return why we do not take what was granted, or an empty text."""
@@ -133,67 +126,10 @@ class Tenure:
             if answer.given is not None:
                 self._asking.hand_back(answer, answer.given, now)
 
-    def give(self, waiter: Waiter, lease: Lease, now: float) -> None:
-        """Answer an application with the address of a lease."""
-        assert lease.address is not None
-        self._known.out.append(waiter.granted(lease.address, lease.valid_until - now))
-        if waiter.cookie is not None:
-            lease.sockets.add(waiter.cookie)
-            lease.step(Event.OPEN)
-        elif not lease.sockets:
-            self.unused(lease, now)
-
-    def retire(self, lease: Lease, now: float) -> None:
-        """Give an address to no more sockets; it goes with the last of those that have it."""
-        if lease.state is not State.RETIRING:
-            lease.step(Event.RETIRE)
-            assert lease.address is not None
-            left = lease.valid_until - now
-            self._known.tell(AddressDeprecated(lease.address, lease.type, left))
-            if not lease.sockets:
-                self.unused(lease, now)
-
-    def unused(self, lease: Lease, now: float) -> None:
-        """Let an address that no socket uses linger, unless it is one that stays."""
-        stays = lease.kept or lease.type is ServiceType.FIXED
-        if stays and lease.state is not State.RETIRING:
-            lease.step(Event.KEEP)
-        else:
-            lease.step(Event.LAST_CLOSE)
-            lease.linger_until = now + self._known.config.linger
-
-    def release(self, lease: Lease, now: float) -> None:
-        """Give an address back that nobody uses; it is gone here before the network hears it."""
-        lease.step(Event.LINGER_END)
-        self._known.leases.remove(lease)
-        assert lease.address is not None
-        self._known.tell(AddressReleased(lease.address, lease.type))
-        self._known.out += [Reconcile(), Persist()]
-        if lease.served and lease.path is not None:
-            self._known.requester.start(
-                MessageType.RELEASE,
-                lease.path.interface,
-                [lease.association],
-                now,
-                server=lease.server,
-            )
-            self._asking.send(now)
-
     def refuse(self, lease: Lease, reason: Reason) -> None:
         """End a lease that has no address yet, and refuse those who wait for it."""
-        self._drop(lease)
-        for waiter in self._known.waiting.take(lease.iaid):
-            self._known.out.append(waiter.refused(reason))
-
-    def end(self, lease: Lease, why: Why) -> None:
-        """End a lease whose address became invalid, and the sockets on it."""
-        assert lease.address is not None
-        self._drop(lease)
-        self._known.tell(AddressGone(lease.address, lease.type, why))
-        self._known.end_sockets(lease.address, None)
-        self._known.out += [Reconcile(), Persist()]
-
-    def _drop(self, lease: Lease) -> None:
         lease.step(Event.END)
         self._known.leases.remove(lease)
         self._known.requester.cancel([lease.iaid])
+        for waiter in self._known.waiting.take(lease.iaid):
+            self._known.out.append(waiter.refused(reason))

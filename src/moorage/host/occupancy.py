@@ -1,0 +1,111 @@
+"""Who uses which address, and what becomes of one that nobody uses or that became invalid."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from ipaddress import IPv6Address
+
+from moorage.host.actions import CountSockets, Persist, Reconcile
+from moorage.host.asking import Asking
+from moorage.host.events import AddressDeprecated, AddressGone, AddressReleased, Why
+from moorage.host.known import Known
+from moorage.host.lease import Lease
+from moorage.host.lifecycle import Event, State
+from moorage.host.waiting import Waiter
+from moorage.service import ServiceType
+
+_RECOUNT = 1.0
+"""Seconds at least between two counts of the sockets on an address."""
+
+
+class Occupancy:
+    """Gives addresses to sockets and lets go of those that no socket has any more."""
+
+    def __init__(self, known: Known, asking: Asking) -> None:
+        self._known = known
+        self._asking = asking
+
+    def give(self, waiter: Waiter, lease: Lease, now: float) -> None:
+        """Answer an application with the address of a lease."""
+        assert lease.address is not None
+        self._known.out.append(waiter.granted(lease.address, lease.valid_until - now))
+        if waiter.cookie is not None:
+            lease.sockets.add(waiter.cookie)
+            lease.step(Event.OPEN)
+        elif not lease.sockets:
+            self.unused(lease, now)
+
+    def closed(self, cookie: int, now: float) -> None:
+        """Take in that a socket has ended."""
+        self._known.ordinary.closed(cookie)
+        for lease in self._known.leases.of_socket(cookie):
+            lease.sockets.discard(cookie)
+            if not lease.sockets:
+                self.unused(lease, now)
+
+    def counted(self, address: IPv6Address, cookies: Collection[int], now: float) -> None:
+        """Take in which sockets the kernel has on an address of ours.
+
+        0 stands for sockets whose end is not announced: the address lingers on while they live.
+        """
+        lease = self._known.leases.of_address(address)
+        if lease is None:
+            return
+        counting, lease.counting = lease.counting, False
+        if any(cookies):
+            lease.sockets |= set(cookies) - {0}
+            lease.step(Event.OPEN)
+        elif lease.lingers and counting and not cookies:
+            self._release(lease, now)
+        elif lease.state is State.READY:
+            self.unused(lease, now)
+
+    def poll(self, now: float) -> None:
+        """Do what is due: end what is no longer valid, count the sockets on what lingered."""
+        for lease in self._known.leases.expired(now):
+            self.end(lease, Why.EXPIRED)
+        for lease in self._known.leases.lingered(now):
+            # Sockets whose end is not announced may keep it: then look again.
+            lease.linger_until = now + max(self._known.config.linger, _RECOUNT)
+            lease.counting = True
+            if lease.address is not None:
+                self._known.out.append(CountSockets(lease.address))
+
+    def retire(self, lease: Lease, now: float) -> None:
+        """Give an address to no more sockets; it goes with the last of those that have it."""
+        if lease.state is State.RETIRING:
+            return
+        lease.step(Event.RETIRE)
+        assert lease.address is not None
+        left = lease.valid_until - now
+        self._known.tell(AddressDeprecated(lease.address, lease.type, left))
+        if not lease.sockets:
+            self.unused(lease, now)
+
+    def unused(self, lease: Lease, now: float) -> None:
+        """Let an address that no socket uses linger, unless it is one that stays."""
+        stays = lease.kept or lease.type is ServiceType.FIXED
+        if stays and lease.state is not State.RETIRING:
+            lease.step(Event.KEEP)
+        else:
+            lease.step(Event.LAST_CLOSE)
+            lease.linger_until = now + self._known.config.linger
+
+    def end(self, lease: Lease, why: Why) -> None:
+        """End a lease whose address became invalid, and the sockets on it."""
+        assert lease.address is not None
+        lease.step(Event.END)
+        self._known.leases.remove(lease)
+        self._known.requester.cancel([lease.iaid])
+        self._known.tell(AddressGone(lease.address, lease.type, why))
+        self._known.end_sockets(lease.address, None)
+        self._known.out += [Reconcile(), Persist()]
+
+    def _release(self, lease: Lease, now: float) -> None:
+        """Give an address back that nobody uses; it is gone here before the network hears it."""
+        lease.step(Event.LINGER_END)
+        self._known.leases.remove(lease)
+        assert lease.address is not None
+        self._known.tell(AddressReleased(lease.address, lease.type))
+        self._known.out += [Reconcile(), Persist()]
+        self._asking.give_back(lease, now)
