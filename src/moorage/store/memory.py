@@ -31,7 +31,7 @@ class MemoryStore:
     def __init__(self, keep: int = 10_000) -> None:
         """Remember the events of the last ``keep`` revisions for watchers."""
         self._bindings: dict[IPv6Network, Binding] = {}
-        self._held: dict[tuple[bytes, int], IPv6Network] = {}
+        self._held: dict[tuple[bytes, int, bool], IPv6Network] = {}
         self._routers: dict[str, Router] = {}
         self._revision = 0
         self._history: deque[tuple[Event, ...]] = deque(maxlen=keep)
@@ -157,6 +157,6 @@ class MemoryStore:
             changed.set()
 
 
-def _name(binding: Binding) -> tuple[bytes, int]:
+def _name(binding: Binding) -> tuple[bytes, int, bool]:
     """What the client calls it: unique among held bindings."""
-    return binding.client, binding.iaid
+    return binding.client, binding.iaid, binding.is_address

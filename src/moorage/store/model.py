@@ -26,9 +26,13 @@ class BindingState(StrEnum):
     """Given back; nobody gets the prefix before ``valid_until``, then the binding is forgotten."""
 
 
+ADDRESS_LENGTH = 128
+"""Length of what is one address (of an IA_NA) and no prefix to delegate (of an IA_PD)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One delegated prefix. Times are seconds since 1970 unless they say otherwise."""
+    """A delegated prefix, or an address. Times are seconds since 1970 unless they say otherwise."""
 
     prefix: IPv6Network
     """The key: a store has one binding for a prefix."""
@@ -37,7 +41,7 @@ class Binding:
     """The client's DUID."""
 
     iaid: int
-    """The client's name for it; (client, iaid) is unique among the bindings that are held."""
+    """The client's name for it, unique among the prefixes, or addresses, that the client holds."""
 
     type: ServiceType
 
@@ -51,7 +55,7 @@ class Binding:
     """Name of the serving router's access interface."""
 
     next_hop: IPv6Address | None
-    """The client's link-local address on that interface."""
+    """The client's link-local address on that interface, or that of the relay agent before it."""
 
     seq: int
     """Raised by every change; the change must know the number that it replaces."""
@@ -65,6 +69,14 @@ class Binding:
     state: BindingState
     preferred_until: float
     valid_until: float
+
+    reconfigurable: bool = False
+    """Whether the client takes Reconfigure messages (RFC 8415 section 18.3.11)."""
+
+    @property
+    def is_address(self) -> bool:
+        """Whether this is a single address, of use on its link alone."""
+        return self.prefix.prefixlen == ADDRESS_LENGTH
 
     @property
     def held(self) -> bool:

@@ -48,7 +48,10 @@ class Compacted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Add a binding. Conflict: the prefix has one (of any state), or (client, iaid) is held."""
+    """Add a binding. Conflict: the prefix has one (of any state), or its name is held.
+
+    Its name is (client, iaid), for prefixes and for addresses apart.
+    """
 
     binding: Binding
 
@@ -62,7 +65,7 @@ class Create:
 class Update:
     """Replace the binding of a prefix as a whole.
 
-    Conflict: none is there, its seq is not ``expected_seq``, or (client, iaid) is held elsewhere.
+    Conflict: none is there, its seq is not ``expected_seq``, or its name is held elsewhere.
 
     Raises:
         ValueError: the new seq is not higher than ``expected_seq``.

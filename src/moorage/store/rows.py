@@ -42,6 +42,7 @@ def binding_row(binding: Binding) -> Row:
         binding.state.value,
         float(binding.preferred_until),
         float(binding.valid_until),
+        int(binding.reconfigurable),
     )
 
 
@@ -54,7 +55,7 @@ def binding_of(row: Row) -> Binding:
         RowError: no binding has such values.
     """
     address, length, client, iaid, kind, anchor, serving, link, next_hop, *rest = row
-    seq, key, last_time, state, preferred_until, valid_until = rest
+    seq, key, last_time, state, preferred_until, valid_until, reconfigurable = rest
     try:
         return Binding(
             prefix=IPv6Network((address, length)),
@@ -71,6 +72,7 @@ def binding_of(row: Row) -> Binding:
             state=BindingState(state),
             preferred_until=preferred_until,
             valid_until=valid_until,
+            reconfigurable=bool(reconfigurable),
         )
     except ValueError as error:
         raise RowError(f"the binding of {address.hex()}/{length} is damaged: {error}") from error

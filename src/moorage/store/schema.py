@@ -62,7 +62,16 @@ INSERT INTO change VALUES (0, 0, 'start', x'');
 # Nothing is asked by anchor, and every commit had to keep this index.
 _WITHOUT_ANCHORS: Final = "DROP INDEX binding_of_anchor"
 
-_STEPS: Final = (_TABLES, _WITHOUT_ANCHORS)
+# An IAID names an address and a prefix at the same time (RFC 8415 section 12).
+_WITH_ADDRESSES: Final = """
+DROP INDEX binding_held;
+CREATE UNIQUE INDEX binding_held ON binding (client, iaid, length = 128)
+    WHERE state <> 'released';
+ALTER TABLE binding ADD COLUMN reconfigurable INTEGER NOT NULL DEFAULT 0;
+DELETE FROM change WHERE revision < (SELECT max(revision) FROM change)
+"""
+
+_STEPS: Final = (_TABLES, _WITHOUT_ANCHORS, _WITH_ADDRESSES)
 """What makes each version of the one before, from the empty file on; never changed, only added to.
 
 A step that changes what rows hold has to empty the log up to its last revision: the log has rows.

@@ -23,11 +23,11 @@ Write = Change | Router
 
 _GROUP_SIZE: Final = 256
 
-_INSERT_BINDING: Final = f"INSERT INTO binding VALUES ({', '.join(15 * '?')})"
+_INSERT_BINDING: Final = f"INSERT INTO binding VALUES ({', '.join(16 * '?')})"
 _UPDATE_BINDING: Final = """
     UPDATE binding SET client = ?, iaid = ?, type = ?, anchor = ?, serving = ?, link = ?,
         next_hop = ?, seq = ?, key = ?, last_time = ?, state = ?, preferred_until = ?,
-        valid_until = ?
+        valid_until = ?, reconfigurable = ?
     WHERE prefix = ? AND length = ? AND seq = ?"""
 _DELETE_BINDING: Final = "DELETE FROM binding WHERE prefix = ? AND length = ? AND seq = ?"
 _REPLACE_ROUTER: Final = f"INSERT OR REPLACE INTO router VALUES ({', '.join(7 * '?')})"

@@ -257,6 +257,17 @@ async def test_client_and_iaid_are_held_once(
     await peer.commit([Create(replace(numbered(binding, 3), iaid=1, client=b"other"))])
 
 
+async def test_a_prefix_and_an_address_may_have_one_iaid(
+    store: BindingStore, peer: BindingStore, binding: Binding
+) -> None:
+    address = replace(binding, prefix=IPv6Network(binding.prefix[5]), reconfigurable=True)
+    other = replace(binding, prefix=IPv6Network(binding.prefix[6]))
+    await store.commit([Create(binding), Create(address)])
+    assert await peer.of_client(binding.client) == [binding, address]
+    await assert_conflict(peer, [Create(other)])
+    await peer.commit([after(address, state=BindingState.RELEASED), Create(other)])
+
+
 async def test_release_frees_client_and_iaid(store: BindingStore, binding: Binding) -> None:
     await store.commit([Create(binding)])
     successor = replace(numbered(binding, 2), iaid=binding.iaid)
