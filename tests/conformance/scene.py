@@ -103,11 +103,10 @@ class Tap:
 
 def _dhcp_message(frame: bytes) -> Message | None:
     ethernet, ipv6, udp = 14, 40, 8
-    ports = {CLIENT_PORT.to_bytes(2, "big"), SERVER_PORT.to_bytes(2, "big")}
     header = frame[ethernet + ipv6 :]
     if frame[12:14] != b"\x86\xdd" or frame[ethernet + 6] != socket.IPPROTO_UDP:
         return None
-    if {header[:2], header[2:4]} != ports:
+    if int.from_bytes(header[2:4], "big") not in (CLIENT_PORT, SERVER_PORT):
         return None
     message = decode_message(header[udp:])
     assert isinstance(message, Message)

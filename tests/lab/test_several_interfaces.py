@@ -83,7 +83,8 @@ class Taps:
 def parsed(frame: bytes) -> Message | None:
     if frame[12:14] != b"\x86\xdd" or frame[ETHERNET + 6] != socket.IPPROTO_UDP:
         return None
-    if not {CLIENT_PORT, SERVER_PORT} >= set(struct.unpack_from("!HH", frame, ETHERNET + IPV6)):
+    _, port = struct.unpack_from("!HH", frame, ETHERNET + IPV6)
+    if port not in (CLIENT_PORT, SERVER_PORT):
         return None
     message = decode_message(frame[ETHERNET + IPV6 + UDP :])
     assert isinstance(message, Message)

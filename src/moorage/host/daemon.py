@@ -118,8 +118,6 @@ class _HostDaemon:
     def start(self) -> None:
         """Take up an earlier life and begin to listen."""
         now = _now()
-        if self._dhcp.shared:
-            _log.info("port 546 belongs to another DHCPv6 client; receiving beside it")
         indices = {link.name: link.index for link in self._kernel.links.links()}
         leases = self._state.load(indices.get, now)
         actions = self._core.restore(leases)

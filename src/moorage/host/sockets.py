@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import errno
 import socket
 import struct
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ _ETH_P_IPV6: Final = 0x86DD
 _SO_ATTACH_FILTER: Final = 26
 _IPV6_HEADER: Final = struct.Struct("!4xHBB16s16s")
 _UDP_HEADER: Final = struct.Struct("!HHHxx")
+_HEADERS: Final = _IPV6_HEADER.size + _UDP_HEADER.size
 _NEXT_HEADER_OFFSET: Final = 6
 _DESTINATION_PORT_OFFSET: Final = 42
 
@@ -36,11 +37,11 @@ class Received:
 
 
 class DhcpSocket:
-    """Sends from, and receives for, the DHCPv6 client port.
+    """Sends DHCPv6 messages, and receives what comes to the client port.
 
-    Where another client has the port, messages are received by a packet socket beside it, which
-    takes nothing away from that client, and are sent from a port of our own: servers answer to the
-    client port (RFC 8415 section 7.2).
+    It never has that port itself: not every client of today can share it, and one that starts
+    after us would fail. A packet socket takes nothing away from anybody, and servers answer to the
+    client port whatever port a message came from (RFC 8415 section 7.2).
 
     Raises:
         OSError: our rights do not suffice.
@@ -48,36 +49,32 @@ class DhcpSocket:
 
     def __init__(self) -> None:
         self._udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self._udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        self._udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-        self._packet: socket.socket | None = None
-        try:
-            self._udp.bind(("::", CLIENT_PORT))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            self._udp.bind(("::", 0))
-            self._packet = _packet_socket()
-
-    @property
-    def shared(self) -> bool:
-        """Whether another program has the client port."""
-        return self._packet is not None
+        _attach(self._udp, _DROP)
+        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+        self._packets = socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_IPV6))
+        _attach(self._packets, _DROP)
+        with contextlib.suppress(BlockingIOError):
+            while self._packets.recv(1):  # what came before the filter
+                pass
+        _attach(self._packets, _TO_CLIENT_PORT)
 
     def fileno(self) -> int:
         """Readable when there is something to `receive`."""
-        return (self._packet or self._udp).fileno()
+        return self._packets.fileno()
 
     def receive(self) -> list[Received]:
-        """Return all messages that have arrived."""
+        """Return all messages that have arrived for a link-local address of this host."""
         out: list[Received] = []
         while True:
             try:
-                found = self._receive_packet() if self._packet else self._receive_datagram()
+                packet, (interface, _, kind, *_) = self._packets.recvfrom(_LARGEST)
             except OSError:
                 return out
-            if found is not None:
-                out.append(found)
+            if kind == socket.PACKET_HOST and len(packet) >= _HEADERS:
+                with contextlib.suppress(OSError):  # the interface is gone
+                    received = _datagram(packet, socket.if_nametoindex(interface))
+                    if received is not None:
+                        out.append(received)
 
     def send(self, data: bytes, interface: int, source: IPv6Address) -> None:
         """Send to all servers on the link of ``interface``.
@@ -88,25 +85,14 @@ class DhcpSocket:
         target = (str(ALL_RELAY_AGENTS_AND_SERVERS), SERVER_PORT, 0, interface)
         self._udp.sendmsg([data], [_from(source, interface)], 0, target)
 
-    def _receive_datagram(self) -> Received | None:
-        data, ancillary, _, sender = self._udp.recvmsg(_LARGEST, socket.CMSG_SPACE(20))
-        for level, kind, value in ancillary:
-            if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
-                _, interface = _PACKET_INFO.unpack(value[: _PACKET_INFO.size])
-                return Received(data, IPv6Address(sender[0].partition("%")[0]), interface)
-        return None
 
-    def _receive_packet(self) -> Received | None:
-        assert self._packet is not None
-        packet, sender = self._packet.recvfrom(_LARGEST)
-        if len(packet) < _IPV6_HEADER.size + _UDP_HEADER.size:
-            return None
-        interface = socket.if_nametoindex(sender[0])
-        _, _, _, source, _ = _IPV6_HEADER.unpack_from(packet)
-        _, _, length = _UDP_HEADER.unpack_from(packet, _IPV6_HEADER.size)
-        start = _IPV6_HEADER.size
-        data = packet[start + _UDP_HEADER.size : start + length]
-        return Received(data, IPv6Address(source), interface)
+def _datagram(packet: bytes, interface: int) -> Received | None:
+    _, _, _, source, destination = _IPV6_HEADER.unpack_from(packet)
+    _, _, length = _UDP_HEADER.unpack_from(packet, _IPV6_HEADER.size)
+    if not IPv6Address(destination).is_link_local:
+        return None
+    data = packet[_HEADERS : _IPV6_HEADER.size + length]
+    return Received(data, IPv6Address(source), interface)
 
 
 class RouterSocket:
@@ -163,20 +149,22 @@ def _from(source: IPv6Address, interface: int) -> tuple[int, int, bytes]:
     return socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, info
 
 
-def _packet_socket() -> socket.socket:
-    """Return a socket that sees every UDP packet to the client port, on all interfaces."""
-    instructions = (
-        (0x30, 0, 0, _NEXT_HEADER_OFFSET),  # load the next header
-        (0x15, 0, 3, socket.IPPROTO_UDP),
-        (0x28, 0, 0, _DESTINATION_PORT_OFFSET),  # load the destination port
-        (0x15, 0, 1, CLIENT_PORT),
-        (0x06, 0, 0, _LARGEST),  # take the packet
-        (0x06, 0, 0, 0),  # drop it
-    )
+_Instruction = tuple[int, int, int, int]
+
+_DROP: Final[tuple[_Instruction, ...]] = ((0x06, 0, 0, 0),)
+_TO_CLIENT_PORT: Final[tuple[_Instruction, ...]] = (
+    (0x30, 0, 0, _NEXT_HEADER_OFFSET),  # load the next header
+    (0x15, 0, 3, socket.IPPROTO_UDP),
+    (0x28, 0, 0, _DESTINATION_PORT_OFFSET),  # load the destination port
+    (0x15, 0, 1, CLIENT_PORT),
+    (0x06, 0, 0, _LARGEST),  # take the packet
+    (0x06, 0, 0, 0),  # drop it
+)
+
+
+def _attach(sock: socket.socket, instructions: tuple[_Instruction, ...]) -> None:
+    """Let a socket receive only what a filter takes."""
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
-    kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
-    sock = socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_IPV6))
     buffer = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("@HP", len(instructions), ctypes.addressof(buffer))
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
-    return sock
