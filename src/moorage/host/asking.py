@@ -8,7 +8,8 @@ from moorage.host.actions import SendDhcp
 from moorage.host.attachment import Attachment
 from moorage.host.known import Known
 from moorage.host.lease import Lease
-from moorage.host.requester import Association, Granted, NotUnderstood
+from moorage.host.outcome import Association, Granted, NotUnderstood
+from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType
 
 _NEVER = float("inf")
@@ -27,12 +28,23 @@ class Asking:
             serving.current
         )
 
+    def next_timer(self) -> float | None:
+        """Return when what policy wants may be asked for again."""
+        attachment = self.attachment()
+        if attachment is None:
+            return None
+        times = [
+            max(attachment.unsupported_until, attachment.retry_at.get(type_, 0.0))
+            for type_ in self._missing()
+            if attachment.offers(type_)
+        ]
+        return min((time for time in times if time), default=None)
+
     def request_missing(self, attachment: Attachment, now: float) -> None:
         """Ask on a link for what policy wants and for what nobody was asked for yet."""
-        for type_ in self._known.at_boot:
-            present = self._known.leases.usable(type_) or self._known.leases.requested(type_)
-            waits = now < max(attachment.unsupported_until, self._known.retry_at.get(type_, now))
-            if present is None and not waits and attachment.offers(type_):
+        for type_ in self._missing():
+            waits = now < max(attachment.unsupported_until, attachment.retry_at.get(type_, now))
+            if not waits and attachment.offers(type_):
                 self._known.leases.add(Lease(self._known.new_iaid(), type=type_, kept=True))
         for lease in self._known.leases.awaited():
             if self._known.requester.pending(lease.iaid) is None:
@@ -43,6 +55,15 @@ class Asking:
                     now,
                     urgent=True,
                 )
+
+    def _missing(self) -> list[ServiceType]:
+        """Return the types that policy wants and that there is no lease of."""
+        leases = self._known.leases
+        return [
+            type_
+            for type_ in self._known.at_boot
+            if leases.usable(type_) is None and leases.requested(type_) is None
+        ]
 
     def renew(self, lease: Lease, now: float) -> None:
         """Renew a lease whose T1 has come, or rebind it at T2 (RFC 8415 section 18.2.4, 5)."""
@@ -62,9 +83,7 @@ class Asking:
     def hand_back(self, given: Granted | NotUnderstood, prefix: IPv6Network, now: float) -> None:
         """Release a prefix that we do not take; its server knows it by the IAID."""
         unwanted_ = Association(given.association.iaid, None, prefix)
-        self._known.requester.start(
-            MessageType.RELEASE, given.interface, [unwanted_], now, server=given.server
-        )
+        self._known.requester.hand_back(given.interface, unwanted_, given.server, now)
 
     def give_back(self, lease: Lease, now: float) -> None:
         """Release the prefix of a lease that has ended, if its network can be reached."""

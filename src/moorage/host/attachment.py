@@ -30,6 +30,8 @@ class Attachment:
         on_demand: their announcement of the service.
         knows_service: whether anything on this link has shown that it knows the service.
         unsupported_until: until when it counts as one without the service.
+        not_offered: the types that it refused to offer.
+        retry_at: when a type that policy wants may be asked for again after a refusal.
     """
 
     interface: int
@@ -42,6 +44,7 @@ class Attachment:
     knows_service: bool = False
     unsupported_until: float = 0.0
     not_offered: set[ServiceType] = field(default_factory=set)
+    retry_at: dict[ServiceType, float] = field(default_factory=dict)
 
     @property
     def heard(self) -> bool:

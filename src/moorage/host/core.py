@@ -87,7 +87,7 @@ class HostCore:
             self._known.waiting.next_timer(service_known=self._known.service_known),
             self._known.leases.next_timer(self._known.config.hold),
             self._known.serving.next_timer(self._known.attachments.newest_first()),
-            min(self._known.retry_at.values(), default=None),
+            self._asking.next_timer(),
         ]
         return min((time for time in times if time is not None), default=None)
 
@@ -157,10 +157,8 @@ class HostCore:
             WireError: our option in it is malformed.
         """
         outcomes = self._known.requester.receive(interface, source, message, now)
-        for outcome in outcomes:
-            self._tenure.take(outcome, now)
+        self._tenure.take(outcomes, now)
         if outcomes:
-            self._known.serving.answered(interface, now)
             self._movement.review(now)
         self._asking.send(now)
         return self._flush()
@@ -217,7 +215,7 @@ class HostCore:
                 known.out += [Reconcile(), Persist()]
         for lease in known.leases.to_renew(now):
             self._asking.renew(lease, now)
-        known.retry_at = {type_: at for type_, at in known.retry_at.items() if at > now}
+        self._tenure.take(known.requester.settle(now), now)
         self._movement.review(now)
         self._asking.send(now)
         return self._flush()

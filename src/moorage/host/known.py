@@ -15,14 +15,12 @@ from moorage.host.ordinary import OrdinaryAddresses
 from moorage.host.requester import Requester
 from moorage.host.serving import Serving
 from moorage.host.waiting import Waiting
-from moorage.service import ServiceType
 
 
 class Known:
     """What the parts of the core share.
 
     Attributes:
-        retry_at: when a type that policy wants may be asked for again after a refusal.
         out: what the shell is to do, in the order in which it was decided.
     """
 
@@ -37,7 +35,6 @@ class Known:
         self.leases = Leases()
         self.waiting = Waiting()
         self.ordinary = OrdinaryAddresses()
-        self.retry_at: dict[ServiceType, float] = {}
         self.out: list[Action] = []
 
     @property

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv6Network
 
+from moorage.host.outcome import Association
 from moorage.host.reach import Path, Reachability
-from moorage.host.requester import Association
 from moorage.host.typed import TypedAddress
 
 PREFIX_LENGTH = 64

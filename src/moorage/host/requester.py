@@ -9,94 +9,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 from random import Random
 
+from moorage.host.exchange import Exchange, Offer
+from moorage.host.outcome import (
+    Association,
+    NotUnderstood,
+    Outcome,
+    Refused,
+    offered,
+    outcome,
+    refusal,
+)
 from moorage.host.retransmission import SCHEDULES, RateLimit, Retransmission
 from moorage.identity import NO_LINK
-from moorage.service import ServiceType
 from moorage.wire.dhcp6 import (
     ClientId,
-    ElapsedTime,
-    IaPd,
-    IaPrefix,
     Message,
     MessageType,
     OnDemand,
-    Option,
-    OptionRequest,
-    PathMtu,
     Preference,
     RapidCommit,
     Refusal,
     RefusalReason,
     ServerId,
-    ServiceTypeOf,
-    SolMaxRt,
-    Status,
     TimeAndLink,
-    VendorOpts,
 )
 
-_HINT = IPv6Network("::/64")
 _RATE = 10
 _BEST_PREFERENCE = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Association:
-    """One IA_PD of ours: its IAID, its type, and its prefix once there is one."""
-
-    iaid: int
-    type: ServiceType | None
-    prefix: IPv6Network | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """The network gave, or goes on serving, a prefix. Times are seconds from now."""
-
-    association: Association
-    interface: int
-    router: IPv6Address
-    server: bytes
-    prefix: IPv6Network
-    preferred: int
-    valid: int
-    t1: int
-    t2: int
-    type: ServiceType | None
-    mtu: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The network knows the service and does not deliver."""
-
-    association: Association
-    interface: int
-    reason: RefusalReason
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The network no longer has this prefix for us."""
-
-    association: Association
-    interface: int
-
-
-@dataclass(frozen=True, slots=True)
-class NotUnderstood:
-    """A server without the service answered; ``given`` is what it gave and must get back."""
-
-    association: Association
-    interface: int
-    server: bytes
-    given: IPv6Network | None
-
-
-Outcome = Granted | Refused | Lost | NotUnderstood
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,31 +64,20 @@ class Transmission:
 
 
 @dataclass(slots=True)
-class _Exchange:
-    type: MessageType
-    interface: int
-    transaction_id: int
-    associations: tuple[Association, ...]
-    clock: Retransmission
-    server: bytes | None = None
-    advertised: tuple[int, bytes] | None = None
-    asked_for_link: bool = False
-
-
-@dataclass(slots=True)
 class _LinkState:
     link_id: bytes = NO_LINK
     time: NetworkTime | None = None
+    knows_service: bool = False
     rate: RateLimit = field(default_factory=lambda: RateLimit(_RATE, 1.0))
 
 
 class Requester:
-    """All exchanges of one host, on all of its interfaces."""
+    """All DHCPv6 exchanges of the host."""
 
     def __init__(self, duid: bytes, random: Random) -> None:
         self._duid = duid
         self._random = random
-        self._exchanges: dict[int, _Exchange] = {}
+        self._exchanges: dict[int, Exchange] = {}
         self._links: dict[int, _LinkState] = {}
 
     def start(
@@ -162,23 +93,37 @@ class Requester:
         """Start an exchange; its associations leave every other one that they were in."""
         wanted = tuple(associations)
         self.cancel(association.iaid for association in wanted)
-        transaction_id = self._random.getrandbits(24)
-        while transaction_id in self._exchanges:
-            transaction_id = self._random.getrandbits(24)
         clock = Retransmission(SCHEDULES[type_], urgent, now, self._random)
-        self._exchanges[transaction_id] = _Exchange(
-            type_, interface, transaction_id, wanted, clock, server
+        exchange = Exchange(type_, interface, self._new_id(), wanted, clock, server)
+        self._exchanges[exchange.transaction_id] = exchange
+
+    def hand_back(
+        self, interface: int, association: Association, server: bytes, now: float
+    ) -> None:
+        """Release what a server gave that we do not take, whatever else is asked for meanwhile."""
+        clock = Retransmission(SCHEDULES[MessageType.RELEASE], False, now, self._random)
+        exchange = Exchange(
+            MessageType.RELEASE,
+            interface,
+            self._new_id(),
+            (association,),
+            clock,
+            server,
+            beside=True,
         )
+        self._exchanges[exchange.transaction_id] = exchange
 
     def cancel(self, iaids: Iterable[int]) -> None:
         """Take the associations with these IAIDs out of whatever exchange they are in."""
         gone = frozenset(iaids)
         for exchange in list(self._exchanges.values()):
-            self._keep(exchange, tuple(a for a in exchange.associations if a.iaid not in gone))
+            if not exchange.beside:
+                self._keep(exchange, tuple(a for a in exchange.associations if a.iaid not in gone))
 
     def link_heard(self, interface: int, link_id: bytes) -> None:
         """Note the id of the link that ``interface`` is on, for later signatures."""
-        self._link(interface).link_id = link_id
+        link = self._link(interface)
+        link.link_id, link.knows_service = link_id, True
 
     def link_lost(self, interface: int) -> None:
         """Forget the link and every exchange on ``interface``."""
@@ -190,34 +135,47 @@ class Requester:
     def pending(self, iaid: int) -> tuple[MessageType, int] | None:
         """Return message type and interface of the exchange that holds ``iaid``."""
         for exchange in self._exchanges.values():
+            if exchange.beside:
+                continue
             if any(association.iaid == iaid for association in exchange.associations):
                 return exchange.type, exchange.interface
         return None
 
     def next_timer(self) -> float | None:
-        """Return when `poll` must be called at the latest."""
+        """Return when `settle` and `poll` must be called at the latest."""
         return min((exchange.clock.due for exchange in self._exchanges.values()), default=None)
+
+    def settle(self, now: float) -> list[Outcome]:
+        """Decide the Solicits for which the time to collect offers is over.
+
+        One with an offer to take becomes a Request (RFC 8415 section 18.2.9); one that was only
+        refused has failed.
+        """
+        outcomes: list[Outcome] = []
+        for exchange in list(self._exchanges.values()):
+            if exchange.offers and exchange.clock.due <= now:
+                outcomes += self._choose(exchange, now)
+        return outcomes
 
     def poll(self, now: float) -> list[Transmission]:
         """Return what must be sent now."""
         out = []
         for exchange in list(self._exchanges.values()):
-            if exchange.clock.due > now:
+            if exchange.clock.due > now or exchange.offers:
                 continue
             if exchange.clock.exhausted:
                 if exchange.type is not MessageType.REQUEST:
                     del self._exchanges[exchange.transaction_id]
                     continue
-                self._look_for_servers(exchange, now)
+                # Its server does not answer: look for others (RFC 8415 section 18.2.2).
+                exchange = self._become(exchange, MessageType.SOLICIT, None, now)
             link = self._link(exchange.interface)
             earliest = link.rate.earliest(now)
             if earliest > now:
                 exchange.clock.due = earliest
                 continue
-            if exchange.advertised is not None:
-                self._accept_advertised(exchange, now)
             link.rate.note(now)
-            message = self._message(exchange, now)
+            message = exchange.message(self._duid, now)
             exchange.clock.sent(now)
             out.append(Transmission(exchange.interface, message, link.link_id, link.time))
         return out
@@ -237,6 +195,8 @@ class Requester:
         if client is None or client.duid != self._duid:
             return []
         ondemand = OnDemand.of(message)
+        if ondemand is not None:
+            self._link(interface).knows_service = True
         if self._answer_link_question(exchange, ondemand, now):
             return []
         if message.type is MessageType.ADVERTISE and exchange.type is MessageType.SOLICIT:
@@ -247,40 +207,22 @@ class Requester:
             # Whatever its status, the prefix is no longer ours (RFC 8415 section 18.2.10.3).
             del self._exchanges[exchange.transaction_id]
             return []
-        outcomes = []
-        for association in exchange.associations:
-            outcome = self._outcome(exchange, association, message, ondemand, source, server.duid)
-            if outcome is not None:
-                outcomes.append(outcome)
-        self.cancel(outcome.association.iaid for outcome in outcomes)
-        return outcomes
-
-    # ---- building ------------------------------------------------------------------------------
-
-    def _message(self, exchange: _Exchange, now: float) -> Message:
-        elapsed = min(int((now - exchange.clock.started) * 100), 0xFFFF)
-        options: list[Option] = [ClientId(self._duid), ElapsedTime(elapsed)]
-        if exchange.server is not None:
-            options.append(ServerId(exchange.server))
-        if exchange.type is not MessageType.RELEASE:
-            options.append(OptionRequest((VendorOpts.option_code, SolMaxRt.option_code)))
-        if exchange.type is MessageType.SOLICIT:
-            options.append(RapidCommit())
-        for association in exchange.associations:
-            prefix = IaPrefix(0, 0, association.prefix or _HINT, ())
-            options.append(IaPd(association.iaid, 0, 0, (prefix,)))
-        types = tuple(
-            ServiceTypeOf(association.iaid, association.type)
+        if exchange.type is MessageType.SOLICIT and message.first(RapidCommit) is None:
+            return []  # RFC 8415 section 18.2.1
+        if ondemand is None:
+            return self._not_understood(exchange, message, server.duid, now)
+        found = (
+            outcome(association, interface, message, ondemand, source, server.duid)
             for association in exchange.associations
-            if association.type is not None
         )
-        options.append(OnDemand(types).to_option())
-        return Message(exchange.type, exchange.transaction_id, tuple(options))
+        outcomes = [each for each in found if each is not None and not _later(exchange, each)]
+        self.cancel(each.association.iaid for each in outcomes)
+        return outcomes
 
     # ---- answers -------------------------------------------------------------------------------
 
     def _answer_link_question(
-        self, exchange: _Exchange, ondemand: OnDemand | None, now: float
+        self, exchange: Exchange, ondemand: OnDemand | None, now: float
     ) -> bool:
         """Sign again at once if the router asks for its link id or has another time."""
         if ondemand is None or exchange.asked_for_link:
@@ -301,122 +243,109 @@ class Requester:
 
     def _advertised(
         self,
-        exchange: _Exchange,
+        exchange: Exchange,
         message: Message,
         server: bytes,
         ondemand: OnDemand | None,
         now: float,
     ) -> list[Outcome]:
-        refusals: list[Outcome] = []
-        for association in exchange.associations:
-            ia = _ia(message, association.iaid)
-            refusal = _refusal(ondemand, association, ia)
-            if refusal is not None:
-                refusals.append(Refused(association, exchange.interface, refusal))
-        if refusals:
-            self.cancel(outcome.association.iaid for outcome in refusals)
-            return refusals
         preference = message.first(Preference)
+        refusals = {
+            association: why
+            for association in exchange.associations
+            if (why := refusal(ondemand, association, message)) is not None
+        }
         value = preference.value if preference is not None else 0
-        if exchange.advertised is None or value > exchange.advertised[0]:
-            exchange.advertised = (value, server)
-        if value == _BEST_PREFERENCE:
-            exchange.clock.at_once(now)
+        offer = Offer(server, value, ondemand is not None, refusals)
+        exchange.offers.append(offer)
+        if exchange.clock.repeated or (offer.gives and value == _BEST_PREFERENCE):
+            return self._choose(exchange, now)
         return []
 
-    def _accept_advertised(self, exchange: _Exchange, now: float) -> None:
-        """Turn a Solicit into the Request to the best server heard (RFC 8415 18.2.9)."""
-        assert exchange.advertised is not None
-        exchange.type = MessageType.REQUEST
-        exchange.server = exchange.advertised[1]
-        exchange.advertised = None
-        exchange.clock = Retransmission(
-            SCHEDULES[MessageType.REQUEST], urgent=True, now=now, random=self._random
-        )
+    def _choose(self, exchange: Exchange, now: float) -> list[Outcome]:
+        """Take the best offer, or say why there is none to take."""
+        best = exchange.best_offer
+        if best is not None:
+            self._become(exchange, MessageType.REQUEST, best.server, now)
+            return []
+        outcomes: list[Outcome] = [
+            Refused(association, exchange.interface, why)
+            for offer in exchange.offers
+            for association, why in offer.refusals.items()
+            if association in exchange.associations
+        ]
+        if not outcomes:
+            if self._link(exchange.interface).knows_service:
+                # Somebody here knows the service, and has not answered yet.
+                exchange.offers.clear()
+                return []
+            server = exchange.offers[0].server
+            outcomes = [
+                NotUnderstood(association, exchange.interface, server, None, alone=True)
+                for association in exchange.associations
+            ]
+        self.cancel(each.association.iaid for each in outcomes)
+        return outcomes
 
-    def _look_for_servers(self, exchange: _Exchange, now: float) -> None:
-        """Turn a Request that its server does not answer into a Solicit (RFC 8415 18.2.2)."""
-        exchange.type = MessageType.SOLICIT
-        exchange.server = None
-        exchange.clock = Retransmission(
-            SCHEDULES[MessageType.SOLICIT], urgent=False, now=now, random=self._random
-        )
+    def _not_understood(
+        self, exchange: Exchange, message: Message, server: bytes, now: float
+    ) -> list[Outcome]:
+        """Of our prefixes a server of another network knows nothing, whatever it says.
 
-    def _outcome(
-        self,
-        exchange: _Exchange,
-        association: Association,
-        message: Message,
-        ondemand: OnDemand | None,
-        router: IPv6Address,
-        server: bytes,
-    ) -> Outcome | None:
-        interface = exchange.interface
-        ia = _ia(message, association.iaid)
-        refusal = _refusal(ondemand, association, ia)
-        if refusal is RefusalReason.TRY_LATER and exchange.type is MessageType.REBIND:
-            return None  # the retransmission is the later try
-        if refusal is not None:
-            return Refused(association, interface, refusal)
-        if ia is None:
-            return None
-        given = _given(ia, association)
-        if ondemand is None:
-            # Of our prefixes a server of another network knows nothing, whatever it says.
-            return NotUnderstood(
-                association, interface, server, given.prefix if given is not None else None
-            )
-        if ia.status is not None and ia.status.code == Status.NO_BINDING:
-            return Lost(association, interface)
-        if given is None:
-            return None
-        if given.valid == 0:
-            return Lost(association, interface)
-        mtu = ondemand.for_iaid(PathMtu, association.iaid)
-        return Granted(
-            association,
-            interface,
-            router,
-            server,
-            given.prefix,
-            given.preferred,
-            given.valid,
-            ia.t1,
-            ia.t2,
-            ondemand.service_type(association.iaid),
-            mtu.mtu if mtu is not None else 0,
-        )
+        Who holds a prefix, or knows that somebody else on the link knows the service, goes on
+        asking, but more slowly.
+        """
+        anew = exchange.type in _ASKING_ANEW
+        alone = not self._link(exchange.interface).knows_service
+        outcomes: list[Outcome] = []
+        for association in exchange.associations:
+            given = offered(message, association) if anew else None
+            if alone or given is not None:
+                outcomes.append(
+                    NotUnderstood(association, exchange.interface, server, given, alone)
+                )
+        if alone and anew:
+            self.cancel(each.association.iaid for each in outcomes)
+        else:
+            exchange.clock.relax(now)
+        return outcomes
 
     # ---- bookkeeping ---------------------------------------------------------------------------
+
+    def _become(
+        self, exchange: Exchange, type_: MessageType, server: bytes | None, now: float
+    ) -> Exchange:
+        """Go on with another message, which is another transaction (RFC 8415 section 16.1)."""
+        del self._exchanges[exchange.transaction_id]
+        urgent = type_ is MessageType.REQUEST
+        clock = Retransmission(SCHEDULES[type_], urgent, now, self._random)
+        associations, interface = exchange.associations, exchange.interface
+        new = Exchange(type_, interface, self._new_id(), associations, clock, server)
+        self._exchanges[new.transaction_id] = new
+        return new
+
+    def _new_id(self) -> int:
+        transaction_id = self._random.getrandbits(24)
+        while transaction_id in self._exchanges:
+            transaction_id = self._random.getrandbits(24)
+        return transaction_id
 
     def _link(self, interface: int) -> _LinkState:
         return self._links.setdefault(interface, _LinkState())
 
-    def _keep(self, exchange: _Exchange, associations: tuple[Association, ...]) -> None:
+    def _keep(self, exchange: Exchange, associations: tuple[Association, ...]) -> None:
         exchange.associations = associations
         if not associations:
             self._exchanges.pop(exchange.transaction_id, None)
 
 
-def _ia(message: Message, iaid: int) -> IaPd | None:
-    return next((ia for ia in message.every(IaPd) if ia.iaid == iaid), None)
+_ASKING_ANEW = frozenset({MessageType.SOLICIT, MessageType.REQUEST})
 
 
-def _given(ia: IaPd, association: Association) -> IaPrefix | None:
-    """Return the prefix that ``ia`` is about: ours, if it is there, else the first."""
-    ours = (prefix for prefix in ia.prefixes if prefix.prefix == association.prefix)
-    return next(ours, None) or next(iter(ia.prefixes), None)
-
-
-def _refusal(
-    ondemand: OnDemand | None, association: Association, ia: IaPd | None
-) -> RefusalReason | None:
-    """Return why this association was refused, or none if it was not."""
-    if ondemand is None:
-        return None
-    said = ondemand.for_iaid(Refusal, association.iaid)
-    if said is not None:
-        return said.reason
-    if ia is not None and ia.status is not None and ia.status.code == Status.NO_PREFIX_AVAIL:
-        return RefusalReason.POOL_FULL
-    return None
+def _later(exchange: Exchange, found: Outcome) -> bool:
+    """Whether a Rebind is to come again later: its retransmission is the later try."""
+    return (
+        exchange.type is MessageType.REBIND
+        and isinstance(found, Refused)
+        and found.reason is RefusalReason.TRY_LATER
+    )

@@ -54,6 +54,11 @@ class Retransmission:
         """Whether it was sent as often as it may be; at `due` the wait for an answer is over."""
         return 0 < self._schedule.count <= self._sent
 
+    @property
+    def repeated(self) -> bool:
+        """Whether it was sent more than once."""
+        return self._sent > 1
+
     def sent(self, now: float) -> None:
         """Note a transmission at ``now``; `due` becomes the time of the next."""
         self._sent += 1
@@ -69,6 +74,10 @@ class Retransmission:
         if maximum and self._timeout > maximum:
             self._timeout = maximum * (1 + jitter)
         self.due = now + self._timeout
+
+    def relax(self, now: float) -> None:
+        """Keep to the RFC's schedule from ``now`` on."""
+        self._urgent_until = min(self._urgent_until, now)
 
     def at_once(self, now: float) -> None:
         """Send again at ``now``, whatever the schedule says."""

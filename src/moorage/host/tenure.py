@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from moorage.host.actions import Persist, Reconcile
 from moorage.host.asking import Asking
 from moorage.host.attachment import Attachment
@@ -10,8 +12,8 @@ from moorage.host.known import Known
 from moorage.host.lease import Lease, unwanted
 from moorage.host.lifecycle import Event, State
 from moorage.host.occupancy import Occupancy
+from moorage.host.outcome import Granted, Lost, NotUnderstood, Outcome, Refused
 from moorage.host.reach import Path
-from moorage.host.requester import Granted, Lost, NotUnderstood, Outcome, Refused
 from moorage.wire.app import Reason
 from moorage.wire.dhcp6 import RefusalReason
 
@@ -27,19 +29,24 @@ class Tenure:
         self._asking = asking
         self._occupancy = occupancy
 
-    def take(self, outcome: Outcome, now: float) -> None:
-        """Do what an answer of the network asks for."""
+    def take(self, outcomes: Iterable[Outcome], now: float) -> None:
+        """Do what answers of the network ask for."""
+        for outcome in outcomes:
+            self._take(outcome, now)
+
+    def _take(self, outcome: Outcome, now: float) -> None:
         attachment = self._known.attachments.get(outcome.interface)
         lease = self._known.leases.get(outcome.association.iaid)
         if attachment is None or lease is None:
             return
         if not isinstance(outcome, NotUnderstood):
             attachment.knows_service = True
-        if lease.state is State.REQUESTED and not isinstance(outcome, Granted):
-            self._known.retry_at[lease.type] = now + _RETRY_REFUSED
+            self._known.serving.answered(outcome.interface, now)
+        if lease.state is State.REQUESTED and isinstance(outcome, Refused | Lost):
+            attachment.retry_at[lease.type] = now + _RETRY_REFUSED
         match outcome:
             case Granted():
-                self._granted(lease, outcome, now)
+                self._granted(lease, attachment, outcome, now)
             case Refused():
                 self._refused(lease, attachment, outcome, now)
             case Lost() if lease.address is None:
@@ -49,12 +56,12 @@ class Tenure:
             case NotUnderstood():
                 self._not_understood(lease, attachment, outcome, now)
 
-    def _granted(self, lease: Lease, granted: Granted, now: float) -> None:
+    def _granted(self, lease: Lease, attachment: Attachment, granted: Granted, now: float) -> None:
         objection = self._objection(lease, granted)
         if objection:
             self._known.tell(Declined(granted.prefix, lease.type, f"refused: {objection}"))
             if lease.state is State.REQUESTED:
-                self._known.retry_at[lease.type] = now + _RETRY_REFUSED
+                attachment.retry_at[lease.type] = now + _RETRY_REFUSED
                 self.refuse(lease, Reason.TRY_LATER)
             self._asking.hand_back(granted, granted.prefix, now)
             return
@@ -119,12 +126,13 @@ class Tenure:
     def _not_understood(
         self, lease: Lease, attachment: Attachment, answer: NotUnderstood, now: float
     ) -> None:
-        if not attachment.knows_service:
-            attachment.unsupported_until = now + self._known.config.unsupported_memory
+        if answer.given is not None:
+            self._asking.hand_back(answer, answer.given, now)
+        if not answer.alone or attachment.knows_service:
+            return
+        attachment.unsupported_until = now + self._known.config.unsupported_memory
         if lease.state is State.REQUESTED:
             self.refuse(lease, Reason.NO_SERVICE)
-            if answer.given is not None:
-                self._asking.hand_back(answer, answer.given, now)
 
     def refuse(self, lease: Lease, reason: Reason) -> None:
         """End a lease that has no address yet, and refuse those who wait for it."""

@@ -133,14 +133,32 @@ def test_boot_request_is_repeated_a_minute_after_a_refusal() -> None:
     assert len(host.core.leases) == 1
 
 
-@pytest.mark.parametrize(("knows", "unknown"), [(True, True), (False, False)])
-def test_answers_that_make_no_sense_are_not_asked_for_without_end(
-    knows: bool, unknown: bool
-) -> None:
-    host = Host(Network(knows_service=knows, unknown=unknown), config(at_boot=["fixed"]))
+@pytest.mark.parametrize(("knows", "most"), [(True, 1), (False, 8)])
+def test_answers_that_make_no_sense_are_not_asked_for_without_end(knows: bool, most: int) -> None:
+    host = Host(Network(knows_service=knows, unknown=knows), config(at_boot=["fixed"]))
     host.attach(heard=HERE)
     host.advance(59)
-    assert host.network.types().count(SOLICIT) == 1
+    assert 1 <= host.network.types().count(SOLICIT) <= most
+
+
+def test_boot_request_is_repeated_a_minute_after_a_plain_servers_answer() -> None:
+    host = Host(Network(knows_service=False), config(at_boot=["fixed"]))
+    host.attach()
+    host.advance(59)
+    assert host.network.types() == [SOLICIT, RELEASE]
+    host.network.knows_service = True
+    host.advance(2)
+    assert host.network.types() == [SOLICIT]
+    assert [lease.type for lease in host.core.leases] == [FIXED]
+
+
+def test_what_was_refused_on_one_link_is_asked_for_on_the_next() -> None:
+    host = Host(Network(refuses=RefusalReason.POOL_FULL), config(at_boot=["fixed"]))
+    host.attach(heard=HERE)
+    host.detach()
+    host.network.refuses = None
+    host.attach(heard=THERE)
+    assert [lease.type for lease in host.core.leases] == [FIXED]
 
 
 def test_links_that_are_all_silent_are_asked_ever_less(host: Host) -> None:
@@ -333,6 +351,17 @@ def test_unwanted_prefix_is_refused_and_handed_back(host: Host, prefix: str) -> 
     assert not host.core.leases
     assert host.network.types() == [SOLICIT, RELEASE]
     assert host.network.released == [IPv6Network(prefix)]
+
+
+def test_plain_server_beside_ours_decides_nothing() -> None:
+    host = Host(Network(knows_service=False))
+    host.attach(heard=HERE)
+    number = host.setsc(LASTING)
+    assert number not in host.replies
+    assert host.network.types() == [SOLICIT, RELEASE]
+    host.network.knows_service = True
+    host.advance(2)
+    assert host.replies[number].status == 0
 
 
 def test_prefix_that_is_ours_for_another_type_is_refused(host: Host) -> None:

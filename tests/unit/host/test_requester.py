@@ -6,16 +6,15 @@ from random import Random
 
 import pytest
 
-from moorage.host.requester import (
+from moorage.host.outcome import (
     Association,
     Granted,
     Lost,
     NotUnderstood,
     Outcome,
     Refused,
-    Requester,
-    Transmission,
 )
+from moorage.host.requester import Requester, Transmission
 from moorage.identity import NO_LINK
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import (
@@ -53,6 +52,8 @@ HELD_TOO = Association(8, ServiceType.FIXED, OTHER)
 LINK = b"a link 1"
 TYPE = ServiceTypeOf(7, ServiceType.SESSION_LASTING)
 GIVEN = IaPd(7, 600, 1200, (IaPrefix(3600, 7200, PREFIX),))
+FULL = IaPd(7, 0, 0, (StatusCode(Status.NO_PREFIX_AVAIL),))
+BETTER, WORSE = b"\0\3better", b"\0\3worse"
 
 
 class Bench:
@@ -79,8 +80,17 @@ class Bench:
         assert due is not None
         assert due > self.now
         self.now = due
+        assert self.requester.settle(due) == []
         [transmission] = self.poll()
         return transmission
+
+    def settle(self) -> list[Outcome]:
+        """Return what is decided when the time to collect offers is over."""
+        due = self.requester.next_timer()
+        assert due is not None
+        assert due > self.now
+        self.now = due
+        return self.requester.settle(self.now)
 
     def receive(self, message: Message, interface: int = WL0) -> list[Outcome]:
         return self.requester.receive(interface, ROUTER, message, self.now)
@@ -97,8 +107,23 @@ def answer(
     ours: tuple[SubOption, ...] | None = (TYPE,),
     kind: MessageType = MessageType.REPLY,
 ) -> Message:
-    service = () if ours is None else (OnDemand(ours).to_option(),)
+    service: list[Option] = [] if ours is None else [OnDemand(ours).to_option()]
+    if kind is MessageType.REPLY and to.first(RapidCommit) is not None:
+        service.append(RapidCommit())
     return Message(kind, to.transaction_id, (ClientId(DUID), ServerId(SERVER), *options, *service))
+
+
+def advertise(
+    solicit: Message,
+    server: bytes,
+    *options: Option,
+    preference: int = 0,
+    ours: tuple[SubOption, ...] | None = (TYPE,),
+) -> Message:
+    message = answer(
+        solicit, *options, Preference(preference), ours=ours, kind=MessageType.ADVERTISE
+    )
+    return replace(message, options=(ClientId(DUID), ServerId(server), *message.options[2:]))
 
 
 def test_solicit(bench: Bench) -> None:
@@ -150,25 +175,60 @@ def test_advertise_with_the_highest_preference_is_requested_at_once(bench: Bench
     assert isinstance(granted, Granted)
 
 
-def test_other_advertise_waits_for_the_first_timeout(bench: Bench) -> None:
+def test_other_advertises_are_collected_for_the_first_timeout(bench: Bench) -> None:
     solicit = bench.start(MessageType.SOLICIT, NEW)
-    offer = answer(solicit, GIVEN, kind=MessageType.ADVERTISE)
-    better = replace(offer, options=(ClientId(DUID), ServerId(b"\0\3better"), GIVEN, Preference(9)))
-    worse = replace(offer, options=(ClientId(DUID), ServerId(b"\0\3worse"), GIVEN, Preference(8)))
-    for message in (offer, better, worse):
-        assert bench.receive(message) == []
+    for server, preference in ((SERVER, 0), (BETTER, 9), (WORSE, 8)):
+        assert bench.receive(advertise(solicit, server, GIVEN, preference=preference)) == []
         assert bench.poll() == []
     request = bench.wait().message
     assert request.type is MessageType.REQUEST
-    assert request.first(ServerId) == ServerId(b"\0\3better")
+    assert request.first(ServerId) == ServerId(BETTER)
+    assert request.transaction_id != solicit.transaction_id
 
 
-def test_advertise_that_refuses(bench: Bench) -> None:
+def test_an_advertise_after_the_first_timeout_is_taken_at_once(bench: Bench) -> None:
+    bench.start(MessageType.SOLICIT, NEW)
+    again = bench.wait().message
+    assert bench.receive(advertise(again, SERVER, GIVEN)) == []
+    assert bench.sent().type is MessageType.REQUEST
+
+
+def test_a_server_that_knows_us_is_taken_before_one_that_is_preferred(bench: Bench) -> None:
     solicit = bench.start(MessageType.SOLICIT, NEW)
-    full = IaPd(7, 0, 0, (StatusCode(Status.NO_PREFIX_AVAIL),))
-    offer = answer(solicit, full, Preference(255), kind=MessageType.ADVERTISE)
-    assert bench.receive(offer) == [Refused(NEW, WL0, RefusalReason.POOL_FULL)]
+    bench.receive(advertise(solicit, BETTER, GIVEN, preference=255, ours=None))
+    assert bench.poll() == []
+    bench.receive(advertise(solicit, SERVER, GIVEN))
+    assert bench.wait().message.first(ServerId) == ServerId(SERVER)
+
+
+def test_a_refusal_is_no_end_while_others_may_give(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    assert bench.receive(advertise(solicit, BETTER, FULL, preference=255)) == []
+    bench.receive(advertise(solicit, SERVER, GIVEN))
+    assert bench.wait().message.first(ServerId) == ServerId(SERVER)
+
+
+def test_nobody_gives(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    assert bench.receive(advertise(solicit, BETTER, GIVEN, ours=None)) == []
+    assert bench.receive(advertise(solicit, SERVER, FULL)) == []
+    assert bench.settle() == [Refused(NEW, WL0, RefusalReason.POOL_FULL)]
     assert bench.requester.next_timer() is None
+
+
+def test_nobody_knows_the_service(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    assert bench.receive(advertise(solicit, BETTER, GIVEN, preference=255, ours=None)) == []
+    assert bench.settle() == [NotUnderstood(NEW, WL0, BETTER, None, alone=True)]
+    assert bench.requester.next_timer() is None
+
+
+def test_somebody_else_on_the_link_knows_the_service(bench: Bench) -> None:
+    bench.requester.link_heard(WL0, LINK)
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    bench.receive(advertise(solicit, BETTER, GIVEN, ours=None))
+    assert bench.settle() == []
+    assert bench.sent().type is MessageType.SOLICIT
 
 
 def test_request_without_an_answer_goes_back_to_solicit(bench: Bench) -> None:
@@ -271,7 +331,7 @@ def test_another_prefix_gone_beside_ours(bench: Bench) -> None:
 def test_reply_without_our_option(bench: Bench) -> None:
     solicit = bench.start(MessageType.SOLICIT, NEW)
     found = bench.receive(answer(solicit, GIVEN, ours=None))
-    assert found == [NotUnderstood(NEW, WL0, SERVER, PREFIX)]
+    assert found == [NotUnderstood(NEW, WL0, SERVER, PREFIX, alone=True)]
 
 
 def test_no_binding_without_our_option_is_no_loss(bench: Bench) -> None:
@@ -279,7 +339,28 @@ def test_no_binding_without_our_option_is_no_loss(bench: Bench) -> None:
     rebind = bench.start(MessageType.REBIND, HELD)
     nothing = IaPd(7, 0, 0, (StatusCode(Status.NO_BINDING),))
     found = bench.receive(answer(rebind, nothing, ours=None))
-    assert found == [NotUnderstood(HELD, WL0, SERVER, None)]
+    assert found == [NotUnderstood(HELD, WL0, SERVER, None, alone=True)]
+    [granted] = bench.receive(answer(rebind, GIVEN))
+    assert isinstance(granted, Granted)
+
+
+def test_prefix_of_a_plain_server_beside_ours_is_handed_back(bench: Bench) -> None:
+    bench.requester.link_heard(WL0, LINK)
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    found = bench.receive(answer(solicit, GIVEN, ours=None))
+    assert found == [NotUnderstood(NEW, WL0, SERVER, PREFIX, alone=False)]
+    bench.requester.hand_back(WL0, HELD, BETTER, bench.now)
+    assert bench.sent().type is MessageType.RELEASE
+    assert bench.requester.pending(7) == (MessageType.SOLICIT, WL0)
+    [granted] = bench.receive(answer(solicit, GIVEN))
+    assert isinstance(granted, Granted)
+
+
+def test_reply_to_a_solicit_without_rapid_commit_is_ignored(bench: Bench) -> None:
+    solicit = bench.start(MessageType.SOLICIT, NEW)
+    reply = answer(solicit, GIVEN)
+    assert bench.receive(replace(reply, options=reply.options[:-1])) == []
+    assert len(bench.receive(reply)) == 1
 
 
 def test_what_is_not_for_us_is_ignored(bench: Bench) -> None:
