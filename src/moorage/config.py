@@ -1,4 +1,4 @@
-"""Configuration files: TOML checked against a `msgspec.Struct`, one clear line for a mistake."""
+"""Files that people write: checked against a `msgspec.Struct`, one clear line for a mistake."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class ConfigError(Exception):
-    """A configuration file cannot be used; the text names the file, the key and what is allowed."""
+    """A file cannot be used; the text names the file, the key and what is allowed."""
 
 
 def _decode_hook(kind: type[Any], value: object) -> object:
@@ -44,16 +44,25 @@ def _decode_hook(kind: type[Any], value: object) -> object:
 def parse(text: str, kind: type[T], name: str) -> T:
     """Return the ``kind`` that ``text`` (TOML) describes; ``name`` stands for it in errors.
 
-    Addresses, prefixes, paths, service types (by slug) and ``bytes`` (hexadecimal) are written
-    as text.
-
     Raises:
-        ConfigError: the text is no TOML, or a key is unknown, missing or has a wrong value.
+        ConfigError: the text is no TOML, or as `convert` does.
     """
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: not TOML: {error}") from None
+    return convert(data, kind, name)
+
+
+def convert(data: object, kind: type[T], name: str) -> T:
+    """Return the ``kind`` that decoded TOML or JSON describes; ``name`` stands for it in errors.
+
+    Addresses, prefixes, paths, service types (by slug) and ``bytes`` (hexadecimal) are written
+    as text.
+
+    Raises:
+        ConfigError: a key is unknown, missing or has a wrong value.
+    """
     try:
         return msgspec.convert(data, kind, dec_hook=_decode_hook)
     except msgspec.ValidationError as error:

@@ -38,6 +38,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ConfigError as error:
             raise WrongInputError(str(error)) from None
+        except BrokenPipeError:
+            raise  # whoever reads our output has seen enough; click ends without a word
         except (LabError, OSError) as error:
             raise click.ClickException(str(error)) from None
 

@@ -9,8 +9,10 @@ from moorage.store.sqlite import SqliteStore
 __all__ = ["open_store"]
 
 
-def open_store(url: str) -> BindingStore:
+def open_store(url: str, *, create: bool = True) -> BindingStore:
     """Open the store that ``url`` names: ``sqlite:PATH``, or ``memory:`` for a store of one's own.
+
+    Without ``create`` it has to be there.
 
     Raises:
         StoreError: no such kind of store, or it cannot be opened.
@@ -18,7 +20,7 @@ def open_store(url: str) -> BindingStore:
     kind, _, place = url.partition(":")
     match kind:
         case "sqlite" if place:
-            return SqliteStore.open(place)
+            return SqliteStore.open(place, create=create)
         case "memory" if url == "memory:":
             return MemoryStore()
         case _:

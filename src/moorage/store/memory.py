@@ -99,6 +99,11 @@ class MemoryStore:
         finally:
             self._watchers.discard(changed)
 
+    async def describe(self) -> dict[str, str | int]:
+        """Return nothing: there is nothing but the content."""
+        self._check_open()
+        return {}
+
     async def close(self) -> None:
         """End the watches; nothing else works afterwards."""
         self._closed = True

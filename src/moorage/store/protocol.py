@@ -172,6 +172,12 @@ class BindingStore(Protocol):
                 behind.
         """
 
+    async def describe(self) -> dict[str, str | int]:
+        """Return what the engine has to say of itself to operators, by names of its own.
+
+        It looks whether all of its content is sound, which may take a second; `StoreError` if not.
+        """
+
     async def close(self) -> None:
         """Finish the commits under way, end the watches, let go of the engine."""
 

@@ -15,7 +15,7 @@ from moorage.store.model import Binding, Router
 from moorage.store.notify import Doorbell
 from moorage.store.protocol import Change, Compacted, Event, Snapshot, StoreError, distinct
 from moorage.store.rows import Row, binding_of, event_of, prefix_row, router_of
-from moorage.store.schema import connect, store_errors
+from moorage.store.schema import connect, store_errors, version_of
 from moorage.store.writer import Write, Writer
 
 _WINDOW: Final = 256
@@ -46,13 +46,17 @@ class SqliteStore:
         self._closed = False
 
     @classmethod
-    def open(cls, path: str, keep: int = 10_000) -> Self:
-        """Open the file, made if it is not there; its log keeps the last ``keep`` revisions.
+    def open(cls, path: str, keep: int = 10_000, *, create: bool = True) -> Self:
+        """Open the file; its log keeps the last ``keep`` revisions.
+
+        A file that is not there is made, unless ``create`` is unset.
 
         Raises:
             StoreError: it cannot be opened, or is not a binding store of this version.
         """
         path = os.path.realpath(path)
+        if not create and not os.path.exists(path):
+            raise StoreError(f"{path}: no such file")
         reader = connect(path)
         try:
             return cls(path, Writer(path, keep), reader)
@@ -122,6 +126,23 @@ class SqliteStore:
         finally:
             self._doorbells.discard(doorbell)
             doorbell.close()
+
+    async def describe(self) -> dict[str, str | int]:
+        """Return what an operator may want to know of the file, after a check of its content."""
+        self._check_open()
+        return await asyncio.to_thread(self._describe)
+
+    def _describe(self) -> dict[str, str | int]:
+        with store_errors(self._path), closing(connect(self._path)) as reader:
+            ((verdict, *_), *_) = reader.execute("PRAGMA integrity_check(1)")
+            if verdict != "ok":
+                raise StoreError(f"{self._path}: damaged: {verdict}")
+            return {
+                "file": self._path,
+                "schema version": version_of(reader, self._path),
+                "file size": os.path.getsize(self._path),
+                "journal size": os.path.getsize(f"{self._path}-wal"),
+            }
 
     async def close(self) -> None:
         """Finish the commits under way, end the watches, close the file."""

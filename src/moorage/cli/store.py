@@ -1,0 +1,125 @@
+"""``moorage store``: how the binding store is, and how the commands for it find it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from moorage import config as configuration
+from moorage.router.config import RouterConfig
+from moorage.service import ServiceType
+from moorage.store import open_store
+from moorage.store.model import BindingState
+from moorage.store.protocol import BindingStore, Conflict, Snapshot, StoreError
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_DEFAULT_CONFIG: Final = Path("/etc/moorage/router.toml")
+
+
+def store_options(command: Command) -> Command:
+    """Give a command the options that name a store; those of a group hold for its commands."""
+    with_config = click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        help=f"The router's configuration, which names the store.  [default: {_DEFAULT_CONFIG}]",
+        expose_value=False,
+        callback=_remember,
+    )
+    with_store = click.option(
+        "--store",
+        metavar="URL",
+        help="The store itself, as sqlite:PATH.",
+        expose_value=False,
+        callback=_remember,
+    )
+    return with_config(with_store(command))
+
+
+def _remember(context: click.Context, option: click.Parameter, value: object) -> None:
+    if value is not None:
+        context.meta[f"{__name__}.{option.name}"] = value
+
+
+def use(work: Callable[[BindingStore], Coroutine[Any, Any, T]], *, create: bool = False) -> T:
+    """Return what ``work`` makes of the store that the options name.
+
+    Raises:
+        click.ClickException: there is no such store, unless ``create`` is set, or it failed.
+        ConfigError: the configuration, which would name the store, cannot be used.
+    """
+    meta = click.get_current_context().meta
+    url = meta.get(f"{__name__}.store")
+    if url is None:
+        place = meta.get(f"{__name__}.config", _DEFAULT_CONFIG)
+        url = configuration.load(place, RouterConfig).store
+    if url == "memory:":
+        raise click.ClickException("memory: is a store inside the router, which nobody else reads")
+
+    async def run() -> T:
+        store = open_store(url, create=create)
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    try:
+        return asyncio.run(run())
+    except (StoreError, Conflict) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@click.group()
+def store() -> None:
+    """The binding store: who holds which prefix, who anchors it, who serves it."""
+
+
+@store.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
+@store_options
+def status(as_json: bool) -> None:
+    """Show how much is in the store and whether it is sound."""
+
+    async def look(store: BindingStore) -> dict[str, Any]:
+        return {**_content(await store.snapshot()), "engine": await store.describe()}
+
+    found = use(look)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    lines = [(name, value) for name, value in _flat(found) if value != 0]
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        click.echo(f"{name:{width}}  {value}")
+
+
+def _content(snapshot: Snapshot) -> dict[str, Any]:
+    """Count what is stored; routers by the seconds since they said that they are alive."""
+    count = Counter((binding.type, binding.state) for binding in snapshot.bindings)
+    return {
+        "revision": snapshot.revision,
+        "routers": {router.id: round(time.time() - router.seen) for router in snapshot.routers},
+        "bindings": {
+            kind.slug: {state.value: count[kind, state] for state in BindingState}
+            for kind in ServiceType
+        },
+    }
+
+
+def _flat(found: dict[str, Any], above: str = "") -> list[tuple[str, object]]:
+    """Return nested values with the names that lead to them."""
+    lines: list[tuple[str, object]] = []
+    for name, value in found.items():
+        if isinstance(value, dict):
+            lines += _flat(value, f"{above}{name} ")
+        else:
+            lines.append((f"{above}{name}", value))
+    return lines

@@ -1,0 +1,120 @@
+"""Bindings as JSON, for scripts and back-ups: prefixes, types and keys as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv6Address, IPv6Network
+from typing import Annotated, Final, Self
+
+import msgspec
+
+from moorage.config import ConfigError, convert
+from moorage.service import ServiceType
+from moorage.store.model import Binding, BindingState
+
+_RouterId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+_HIGHEST: Final = (1 << 63) - 1
+_Time = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A `Binding` as it is written: DUID and key in hexadecimal, the type as its slug.
+
+    Raises:
+        ValueError: values that do not go together.
+    """
+
+    prefix: IPv6Network
+    client: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2}){1,130}$")]
+    iaid: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]
+    type: str
+    anchor: _RouterId
+    serving: _RouterId | None
+    link: str | None
+    next_hop: IPv6Address | None
+    seq: Annotated[int, msgspec.Meta(ge=1, le=_HIGHEST)]
+    key: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None
+    last_time: Annotated[int, msgspec.Meta(ge=0, le=_HIGHEST)]
+    state: BindingState
+    preferred_until: _Time
+    valid_until: _Time
+
+    def __post_init__(self) -> None:
+        """Check what types alone do not say."""
+        try:
+            ServiceType.from_slug(self.type)
+        except ValueError as error:
+            raise ValueError(f"type: {error}") from None
+        if len({value is None for value in (self.serving, self.link, self.next_hop)}) > 1:
+            raise ValueError("serving, link and next_hop: must be all there or all null")
+        if (self.serving is None) is (self.state is BindingState.ACTIVE):
+            raise ValueError("serving: must be there if the state is active, and only then")
+
+    @classmethod
+    def of(cls, binding: Binding) -> Self:
+        """Return what is written of a binding."""
+        return cls(
+            prefix=binding.prefix,
+            client=binding.client.hex(),
+            iaid=binding.iaid,
+            type=binding.type.slug,
+            anchor=binding.anchor,
+            serving=binding.serving,
+            link=binding.link,
+            next_hop=binding.next_hop,
+            seq=binding.seq,
+            key=None if binding.key is None else binding.key.hex(),
+            last_time=binding.last_time,
+            state=binding.state,
+            preferred_until=binding.preferred_until,
+            valid_until=binding.valid_until,
+        )
+
+    def binding(self) -> Binding:
+        """Return the binding that is written here."""
+        return Binding(
+            prefix=self.prefix,
+            client=bytes.fromhex(self.client),
+            iaid=self.iaid,
+            type=ServiceType.from_slug(self.type),
+            anchor=self.anchor,
+            serving=self.serving,
+            link=self.link,
+            next_hop=self.next_hop,
+            seq=self.seq,
+            key=None if self.key is None else bytes.fromhex(self.key),
+            last_time=self.last_time,
+            state=self.state,
+            preferred_until=self.preferred_until,
+            valid_until=self.valid_until,
+        )
+
+
+def to_line(binding: Binding) -> bytes:
+    """Return a binding as one line of JSON."""
+    return msgspec.json.encode(Record.of(binding), enc_hook=str) + b"\n"
+
+
+def from_lines(lines: Iterable[bytes], name: str) -> dict[int, Binding]:
+    """Return the bindings of a file of JSON lines by line number; empty lines are passed over.
+
+    Raises:
+        ConfigError: a line is wrong, or says again what an earlier one has said; it names the
+            file as ``name``, the line, and what is allowed.
+    """
+    found: dict[int, Binding] = {}
+    prefixes: dict[IPv6Network, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        place = f"{name}:{number}"
+        try:
+            data = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{place}: not JSON: {error}") from None
+        binding = convert(data, Record, place).binding()
+        earlier = prefixes.setdefault(binding.prefix, number)
+        if earlier != number:
+            raise ConfigError(f"{place}: prefix: {binding.prefix} is in line {earlier}, too")
+        found[number] = binding
+    return found

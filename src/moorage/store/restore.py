@@ -1,0 +1,119 @@
+"""Puts bindings that were exported back into a store, without undoing what happened since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Network
+from itertools import count
+from typing import Final
+
+from moorage.config import ConfigError
+from moorage.store.model import Binding
+from moorage.store.protocol import BindingStore, Conflict, Create, Update
+
+_ATTEMPTS: Final = 5
+_PORTION: Final = 100
+"""Changes in one commit: nobody else's commit waits long, and every engine takes so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What became of the bindings of a file, in numbers.
+
+    Attributes:
+        written: the store has them now.
+        present: the store had them.
+        kept: the store has something else, that is newer or another client's, and keeps it.
+    """
+
+    written: int
+    present: int
+    kept: int
+
+
+async def restore(
+    store: BindingStore, wanted: Mapping[int, Binding], name: str, *, overwrite: bool = False
+) -> Restored:
+    """Bring bindings into the store; what is written is decided before anything is.
+
+    The store keeps a binding whose seq is as high or higher, and a prefix that another client has,
+    unless ``overwrite`` is set. Doing it again changes nothing; so does what was interrupted go on.
+
+    Args:
+        store: the store.
+        wanted: the bindings by the number of their line.
+        name: stands for the file in errors.
+        overwrite: let the file win; ``seq`` rises all the same.
+
+    Raises:
+        ConfigError: a client would hold one IAID twice; nothing was written.
+        Conflict: others change the same bindings all the time; a part may be written.
+        StoreError: the store failed; a part may be written.
+    """
+    written = 0
+    for attempt in count(1):
+        stored = {binding.prefix: binding for binding in (await store.snapshot()).bindings}
+        changes = {
+            line: change
+            for line, binding in wanted.items()
+            if (change := _change(stored.get(binding.prefix), binding, overwrite)) is not None
+        }
+        _check_names(stored, changes, name)
+        try:
+            # What is given back goes first, as another line may have its name.
+            for portion in _portions(sorted(changes.values(), key=lambda each: each.binding.held)):
+                await store.commit(portion)
+                written += len(portion)
+        except Conflict:
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            break
+    kept = sum(_differs(stored.get(each.prefix), each) for each in wanted.values()) - len(changes)
+    return Restored(written, len(wanted) - written - kept, kept)
+
+
+def _change(stored: Binding | None, wanted: Binding, overwrite: bool) -> Create | Update | None:
+    """Return what makes the store have ``wanted``; None: it has it, or keeps what it has."""
+    if stored is None:
+        return Create(wanted)
+    if not _differs(stored, wanted):
+        return None
+    if overwrite:
+        return Update(replace(wanted, seq=max(stored.seq + 1, wanted.seq)), stored.seq)
+    same_life = (stored.client, stored.iaid) == (wanted.client, wanted.iaid)
+    return Update(wanted, stored.seq) if same_life and wanted.seq > stored.seq else None
+
+
+def _differs(stored: Binding | None, wanted: Binding) -> bool:
+    """Whether the store lacks what the file says, however often it was changed to that."""
+    if stored is None:
+        return True
+    return stored.seq < wanted.seq or replace(stored, seq=wanted.seq) != wanted
+
+
+def _check_names(
+    stored: Mapping[IPv6Network, Binding], changes: Mapping[int, Create | Update], name: str
+) -> None:
+    """Check that no client would hold one IAID twice."""
+    replaced = {change.prefix for change in changes.values()}
+    holders = {
+        (binding.client, binding.iaid): binding.prefix
+        for binding in stored.values()
+        if binding.held and binding.prefix not in replaced
+    }
+    for line, change in changes.items():
+        binding = change.binding
+        if not binding.held:
+            continue
+        holder = holders.setdefault((binding.client, binding.iaid), binding.prefix)
+        if holder != binding.prefix:
+            raise ConfigError(
+                f"{name}:{line}: iaid: the client holds {holder} by {binding.iaid} already"
+            )
+
+
+def _portions(changes: list[Create | Update]) -> Iterable[list[Create | Update]]:
+    for start in range(0, len(changes), _PORTION):
+        yield changes[start : start + _PORTION]
