@@ -26,7 +26,7 @@ class Known:
 
     def __init__(self, config: HostConfig, duid: bytes, secret: bytes, random: Random) -> None:
         self.config = config
-        self.at_boot = config.types_at_boot
+        self.at_boot = sorted(config.types_at_boot)
         self.random = random
         self.identifiers = InterfaceIdentifiers(secret, random)
         self.attachments = Attachments(config.interfaces)
