@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from moorage.host.naming import DnsConfig
 from moorage.host.quota import QuotaTable
 from moorage.host.rules import Rule, default_rules, types_delegated, types_of
 from moorage.management.config import HostManagement
@@ -59,6 +60,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         rules: who may have what; the first that fits a caller decides.
         quota: how many addresses and requests to the network somebody may have.
         management: where, and for whom, the daemon can be looked into.
+        dns: where the host's Fixed addresses are published.
     """
 
     interfaces: list[str]
@@ -81,6 +83,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     rules: list[Rule] = msgspec.field(name="rule", default_factory=default_rules)
     quota: QuotaTable = QuotaTable()
     management: HostManagement = HostManagement()
+    dns: DnsConfig = DnsConfig()
 
     def __post_init__(self) -> None:
         """Check what types alone do not say."""
