@@ -2,4 +2,4 @@
 
 from moorage.cli import main
 
-main()
+main(prog_name="moorage")

@@ -10,6 +10,7 @@ import click
 
 from moorage.config import ConfigError
 from moorage.lab.errors import LabError
+from moorage.management.client import ManagementError, NoDaemon, NotAllowed
 
 
 class WrongInputError(click.ClickException):
@@ -18,11 +19,24 @@ class WrongInputError(click.ClickException):
     exit_code = 2
 
 
+class NoDaemonError(click.ClickException):
+    """There is no daemon to look into; exit status 3, as `systemctl status` has it."""
+
+    exit_code = 3
+
+
+class NotAllowedError(click.ClickException):
+    """The user may not look into the daemon; exit status 4."""
+
+    exit_code = 4
+
+
 class _Commands(click.Group):
     """The commands are the modules of this package; each has a command of its own name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(module.name for module in pkgutil.iter_modules(__path__))
+        names = (module.name for module in pkgutil.iter_modules(__path__))
+        return sorted(name for name in names if not name.startswith("_"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
@@ -38,9 +52,13 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ConfigError as error:
             raise WrongInputError(str(error)) from None
+        except NoDaemon as error:
+            raise NoDaemonError(str(error)) from None
+        except NotAllowed as error:
+            raise NotAllowedError(str(error)) from None
         except BrokenPipeError:
             raise  # whoever reads our output has seen enough; click ends without a word
-        except (LabError, OSError) as error:
+        except (LabError, ManagementError, OSError) as error:
             raise click.ClickException(str(error)) from None
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from ipaddress import IPv6Network
 from typing import BinaryIO, Final
 
 import click
 import msgspec
 
+from moorage.cli._text import duration, print_table
 from moorage.cli.store import store_options, use
 from moorage.service import ServiceType
 from moorage.store.model import Binding
@@ -67,8 +67,7 @@ def bindings(
         click.echo(msgspec.json.format(document))
         return
     now = time.time()
-    for line in _table([_HEADINGS, *(_row(binding, now) for binding in found)]):
-        click.echo(line)
+    print_table(_HEADINGS, [_row(binding, now) for binding in found])
 
 
 async def _all(store: BindingStore) -> tuple[Binding, ...]:
@@ -84,27 +83,8 @@ def _row(binding: Binding, now: float) -> tuple[str, ...]:
         binding.anchor,
         "-" if binding.serving is None else " ".join(filter(None, served)),
         binding.client.hex(),
-        _remaining(binding.valid_until - now),
+        duration(left) if (left := binding.valid_until - now) > 0 else "over",
     )
-
-
-def _remaining(seconds: float) -> str:
-    """Return a time in its two biggest units."""
-    if seconds <= 0:
-        return "over"
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    parts = [(days, "d"), (hour, "h"), (minute, "min"), (second, "s")]
-    first = next((index for index, (value, _) in enumerate(parts) if value), 3)
-    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2] if value)
-
-
-def _table(rows: list[tuple[str, ...]]) -> Iterable[str]:
-    """Return lines with the columns below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(map(str.ljust, row, widths)).rstrip()
 
 
 @bindings.command("export")

@@ -67,13 +67,6 @@ class RetireLink:
 
 
 @dataclass(frozen=True, slots=True)
-class Publish:
-    """Let the host's name have these addresses; tell `HostCore.published`."""
-
-    addresses: frozenset[IPv6Address]
-
-
-@dataclass(frozen=True, slots=True)
 class Persist:
     """Write the state file."""
 
@@ -93,7 +86,6 @@ Action = (
     | CountSockets
     | DestroySockets
     | RetireLink
-    | Publish
     | Persist
     | Tell
 )

@@ -16,7 +16,6 @@ from moorage.host.actions import (
     Answer,
     CountSockets,
     Persist,
-    Publish,
     Reconcile,
     SendDhcp,
 )
@@ -25,7 +24,6 @@ from moorage.host.attachment import Attachment
 from moorage.host.caller import Caller
 from moorage.host.config import HostConfig
 from moorage.host.demand import Demand
-from moorage.host.events import NameNotPublished, NamePublished
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.movement import Movement
@@ -56,6 +54,11 @@ class HostCore:
         self._movement = Movement(self._known, self._asking, self._demand)
 
     # ---- what the shell reads ------------------------------------------------------------------
+
+    @property
+    def known(self) -> Known:
+        """Everything that the core knows, to look at and not to touch."""
+        return self._known
 
     @property
     def leases(self) -> Collection[Lease]:
@@ -90,7 +93,6 @@ class HostCore:
             self._known.leases.next_timer(self._known.config.hold),
             self._known.serving.next_timer(self._known.attachments.newest_first()),
             self._asking.next_timer(),
-            self._known.naming.next_timer(),
         ]
         return min((time for time in times if time is not None), default=None)
 
@@ -221,20 +223,6 @@ class HostCore:
         self._tenure.take(known.requester.settle(now), now)
         self._movement.review(now)
         self._asking.send(now)
-        addresses = known.naming.take_due(now)
-        if addresses is not None:
-            known.out.append(Publish(addresses))
-        return self._flush()
-
-    def published(
-        self, addresses: frozenset[IPv6Address], why_not: str, now: float
-    ) -> list[Action]:
-        """Take in that the host's name has these addresses, unless there is a reason why not."""
-        name = self._known.config.dns.name
-        self._known.naming.done(addresses, not why_not, now)
-        self._known.tell(
-            NameNotPublished(name, why_not) if why_not else NamePublished(name, tuple(addresses))
-        )
         return self._flush()
 
     def _flush(self) -> list[Action]:
@@ -246,7 +234,6 @@ class HostCore:
         router that were solicited first would be busy with its advertisement when the Rebind
         arrives.
         """
-        self._known.naming.want(self._known.leases.addresses(ServiceType.FIXED))
         out, self._known.out = self._known.out, []
         return sorted(_without_repeats(out), key=_order)
 

@@ -19,7 +19,6 @@ from moorage.host.actions import (
     CountSockets,
     DestroySockets,
     Persist,
-    Publish,
     Reconcile,
     RetireLink,
     SendDhcp,
@@ -29,8 +28,8 @@ from moorage.host.actions import (
 from moorage.host.applications import Application, ApplicationServer
 from moorage.host.config import HostConfig
 from moorage.host.core import HostCore
+from moorage.host.inside import Inside
 from moorage.host.kernel import HostKernel, Wanted, use_optimistic_addresses
-from moorage.host.publisher import Publisher
 from moorage.host.requester import NetworkTime, Transmission
 from moorage.host.sockets import DhcpSocket, RouterSocket
 from moorage.host.state import StateFile
@@ -84,10 +83,12 @@ async def run(config: HostConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     daemon.start()
+    await daemon.inside.start()
     notify("READY=1")
     await stop.wait()
     notify("STOPPING=1")
     daemon.close()
+    await daemon.inside.close()
 
 
 class _HostDaemon:
@@ -105,6 +106,13 @@ class _HostDaemon:
             self._identity.secret_for(b"interface identifiers"),
             SystemRandom(),
         )
+        self.inside = Inside(
+            config,
+            self._core.known,
+            self._kernel.all_addresses,
+            self._complaints.counts,
+            _now,
+        )
         self._dhcp = DhcpSocket()
         self._routers = RouterSocket()
         self._destroyed = DestroyMonitor()
@@ -112,7 +120,6 @@ class _HostDaemon:
             [Group.LINK, Group.ADDRESS, Group.ROUTE, Group.RULE],
             except_port=self._kernel.route_port,
         )
-        self._publisher = Publisher(config.dns, self._published)
         self._timer: asyncio.TimerHandle | None = None
         self._repair: asyncio.TimerHandle | None = None
         self._applications: ApplicationServer | None = None
@@ -142,7 +149,6 @@ class _HostDaemon:
         """Stop listening; the kernel keeps what it has."""
         if self._applications is not None:
             self._applications.close()
-        self._publisher.close()
         for source in (self._dhcp, self._routers, self._monitor, self._destroyed):
             self._loop.remove_reader(source)
         for timer in (self._timer, self._repair):
@@ -203,6 +209,7 @@ class _HostDaemon:
             try:
                 message = dhcp6.decode_message(received.data)
                 if isinstance(message, dhcp6.Message):
+                    self.inside.metrics.received(message.type)
                     self._do(
                         self._core.dhcp_received(
                             received.interface, received.source, message, _now()
@@ -265,6 +272,7 @@ class _HostDaemon:
                 case Answer(client, reply):
                     assert isinstance(client, Application)
                     client.answer(reply)
+                    self.inside.metrics.answered(reply.reason)
                 case CountSockets(address):
                     cookies = self._kernel.sockets_on(address)
                     self._do(self._core.sockets_counted(address, cookies, _now()))
@@ -272,12 +280,10 @@ class _HostDaemon:
                     self._try(self._kernel.destroy_sockets, address, cookies)
                 case RetireLink():
                     self._try(self._kernel.retire, action, self._config.retire_slaac)
-                case Publish(addresses):
-                    self._publisher.start(addresses)
                 case Persist():
                     self._try(self._state.save, self._core.leases, self._name)
                 case Tell(event):
-                    _log.info("%s", event)
+                    self.inside.tell(event)
         self._set_timer()
 
     def _send(self, transmission: Transmission) -> None:
@@ -294,6 +300,7 @@ class _HostDaemon:
         # A link that goes away just now is told to us by the monitor.
         with contextlib.suppress(OSError):
             self._dhcp.send(signed, transmission.interface, source)
+        self.inside.metrics.sent(transmission.message.type)
 
     def _solicit(self, interface: int) -> None:
         attachment = self._core.attachment(interface)
@@ -333,9 +340,6 @@ class _HostDaemon:
             operation(*args, **kwargs)
         except OSError as error:
             _log.error("%s", error)
-
-    def _published(self, addresses: frozenset[IPv6Address], why_not: str) -> None:
-        self._do(self._core.published(addresses, why_not, _now()))
 
     def _set_timer(self) -> None:
         if self._timer is not None:

@@ -20,6 +20,15 @@ class OrdinaryAddresses:
         self._addresses: dict[tuple[int, IPv6Address], Address] = {}
         self._users: dict[IPv6Address, set[int]] = {}
 
+    @property
+    def addresses(self) -> frozenset[IPv6Address]:
+        """All of them."""
+        return frozenset(address for _, address in self._addresses)
+
+    def users(self, address: IPv6Address) -> int:
+        """Return how many sockets were given ``address``."""
+        return len(self._users.get(address, ()))
+
     def changed(self, address: Address) -> None:
         """Take in an address of the kernel's."""
         self._addresses[address.interface, address.address] = address

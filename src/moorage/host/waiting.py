@@ -58,6 +58,9 @@ class Waiting:
     def __init__(self) -> None:
         self._waiters: list[Waiter] = []
 
+    def __len__(self) -> int:
+        return len(self._waiters)
+
     def add(self, waiter: Waiter) -> None:
         """Let one more wait."""
         self._waiters.append(waiter)

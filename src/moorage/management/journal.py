@@ -11,10 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Final
 
 import msgspec
 
 from moorage.management.plain import plain
+
+TOO_SLOW: Final = "too-slow"
+"""The ``event`` of the line that ends a stream which its reader does not keep up with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,19 @@ class Missed(Exception):
     def __init__(self, count: int) -> None:
         super().__init__(f"{count} events were forgotten before they were read")
         self.count = count
+
+
+class TooSlow(msgspec.Struct, frozen=True, tag_field="event", tag=TOO_SLOW):
+    """The last line for a reader of events that does not keep up.
+
+    Attributes:
+        missed: how many events he did not get.
+    """
+
+    missed: int
+
+    def __str__(self) -> str:
+        return f"read too slowly: {self.missed} events are forgotten"
 
 
 class Journal:

@@ -10,6 +10,7 @@ import asyncio
 import grp
 import logging
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
@@ -21,7 +22,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from moorage.config import ConfigError
 from moorage.listening import listen
 from moorage.management.config import Management
-from moorage.management.journal import Journal, Missed
+from moorage.management.journal import Journal, Missed, Record, TooSlow
 
 _PIECE: Final = 50
 """Items that are made without a turn of the loop."""
@@ -170,8 +171,8 @@ class ManagementServer:
                     await asyncio.sleep(_GATHER)
         except Missed as missed:
             # It reads so slowly that it is better off with a new start.
-            notice = {"event": "missed", "text": f"too slow: {missed}", "count": missed.count}
-            await response.write(msgspec.json.encode(notice) + b"\n")
+            notice = Record(0, time.time(), TooSlow(missed.count))
+            await response.write(notice.encode())
         finally:
             forget()
             self._followers.discard(news)

@@ -172,9 +172,9 @@ async def test_a_reader_that_is_too_slow_is_told_so_and_dropped(
         lines = (await reader.read()).splitlines()
         writer.close()
     notice = msgspec.json.decode(lines[-1])
-    assert notice["event"] == "missed"
+    assert notice["event"] == "too-slow"
     assert len(lines) > 1
-    assert len(lines) - 1 + notice["count"] == journal.oldest - 1
+    assert len(lines) - 1 + notice["missed"] == journal.oldest - 1
 
 
 async def test_one_that_went_away_is_forgotten(

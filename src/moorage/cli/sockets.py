@@ -1,0 +1,49 @@
+"""``moorage sockets``: which process uses which address of which type."""
+
+from __future__ import annotations
+
+import click
+
+from moorage.cli._inside import HOST, looks_into, print_json, user_name
+from moorage.cli._text import print_table
+from moorage.host.survey import SocketView
+from moorage.management.client import Management, decode
+
+_LONGEST = 80
+"""Characters of a command line that the table shows."""
+
+
+@click.command()
+@looks_into(HOST)
+def sockets(management: Management, as_json: bool) -> None:
+    """List who uses which of this host's addresses.
+
+    A socket that several processes have open has a line for each.
+    """
+    data = management.get("/sockets")
+    if as_json:
+        print_json(data)
+        return
+    print_table(
+        ("TYPE", "PROTOCOL", "STATE", "LOCAL", "REMOTE", "USER", "PID", "COMMAND"),
+        [row for view in decode(data, list[SocketView]) for row in _rows(view)],
+        "no socket uses an address of this host",
+    )
+
+
+def _rows(view: SocketView) -> list[tuple[object, ...]]:
+    """One row for each process that has the socket open."""
+    common = (view.type, view.protocol, view.state, view.local, view.remote or "-")
+    user = user_name(view.uid)
+    return [(*common, user, each.pid, _short(each.command)) for each in view.processes] or [
+        (*common, user, "-", "no process that can be seen from here")
+    ]
+
+
+def _short(command: str) -> str:
+    """Return a command line in one line of the table: it may hold anything."""
+    words = " ".join(command.split())
+    text = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in words
+    )
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
