@@ -37,3 +37,7 @@ ROUTER_DOWN_TABLE: Final = 10_901
 
 ROUTER_LINK_TABLE_BASE: Final = 11_000
 """Table of source routes for an access link: this number plus the link's position in the file."""
+
+ROUTER_METRIC: Final = ROUTE_PROTOCOL
+"""Metric of all the access router's routes, some of which are in the main table: what is nobody
+else's default, since a route takes the place of one with its destination, table and metric."""

@@ -222,21 +222,22 @@ def test_reconciler_follows_what_is_desired(world: World) -> None:
         assert table.routes(ROUTE_PROTOCOL) == desired
 
 
-def test_reconciler_changes_a_part(world: World) -> None:
-    table = world.route_table()
+def test_what_differs_from_what_is_desired(world: World) -> None:
+    table, others = world.route_table(), world.route_table(OTHER)
     link = world.add_link("access")
-    reconciler = Reconciler(table)
-    here = Route(PREFIX, 254, gateway=NEXT, interface=link)
-    attached = Route(PREFIX, 10_901, gateway=NEXT, interface=link)
-    away = Route(PREFIX, 254, interface=link, encap=SEGMENT)
-    neighbour = Route(IPv6Network("2001:db8:2::/64"), 254, gateway=NEXT, interface=link)
-    assert reconciler.apply({neighbour}) == []
-    assert reconciler.change({here, attached}, set()) == []
-    assert table.routes(ROUTE_PROTOCOL) == {neighbour, here, attached}
-    assert reconciler.change({away}, {here, attached}) == []
-    assert table.routes(ROUTE_PROTOCOL) == {neighbour, away}
-    assert reconciler.change(set(), {here}) == []
-    assert table.routes(ROUTE_PROTOCOL) == {neighbour}
+    routes = zoo(link)
+    assert table.compare(routes) == (routes, set())
+    put(table, *routes)
+    put(others, Route(PREFIX, 600, interface=link))
+    assert table.compare(routes) == (set(), set())
+    assert table.compare(()) == (set(), routes)
+    changed = {
+        replace(route, mtu=1300) if route.mtu else replace(route, metric=route.metric - 1)
+        for route in routes
+        if route.metric > 1
+    }
+    missing, surplus = table.compare(changed)
+    assert (missing, surplus) == (changed - routes, routes - changed)
 
 
 def test_reconciler_repairs_what_others_did(world: World) -> None:

@@ -6,6 +6,7 @@ all that there is: other routers, a stranger, a correspondent.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -24,7 +25,15 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt
 from moorage.kernel import sysctl
 from moorage.kernel.monitor import Group, LinkChanged
 from moorage.kernel.netlink import NetlinkError
-from moorage.kernel.nftables import Attachment, DropReason, FilterState, SidFilter
+from moorage.kernel.nftables import (
+    NO_MEMBERS,
+    Attachment,
+    DropReason,
+    FilterState,
+    Members,
+    Served,
+    SidFilter,
+)
 from moorage.lab.enter import setns
 from moorage.lab.namespaces import NEW_NETWORK, current, inside, unshare
 
@@ -59,15 +68,18 @@ AWAY = IPv6Network("2001:db8:a100:2::/64")
 """Anchored here, served by the other router."""
 NOBODYS = IPv6Network("2001:db8:a100:3::/64")
 
+MEMBERS = Members(
+    served=((IPv6Address(OTHER_ROUTER), AWAY),),
+    attached=(Attachment("access", bytes.fromhex(HOST_MAC.replace(":", "")), AT_HOME),),
+)
 STATE = FilterState(
     access=frozenset({"access"}),
     block=BLOCK,
     up_sid=IPv6Address(UP_SID),
     routers=frozenset(map(IPv6Address, (ROUTER, OTHER_ROUTER, THIRD_ROUTER))),
-    served=frozenset({(IPv6Address(OTHER_ROUTER), AWAY)}),
     prefix_length=64,
     pools=frozenset({POOL}),
-    attached=frozenset({Attachment("access", bytes.fromhex(HOST_MAC.replace(":", "")), AT_HOME)}),
+    members=MEMBERS,
 )
 
 
@@ -271,7 +283,7 @@ def test_forged_packet_is_dropped(
     node: Node = getattr(net, sender)
     node.send(datagram)
     assert net.at_correspondent.recv(64) == b"forged"  # there is something to protect
-    sid_filter.apply(STATE)
+    sid_filter.resync(STATE)
     node.send(datagram)
     wait_for_drops(sid_filter, {reason: 1})
     net.core.send(away(OTHER_ROUTER, b"right"))
@@ -285,7 +297,7 @@ def test_stranger_cannot_send_down(net: Net, sid_filter: SidFilter) -> None:
 
     net.core.send(down(STRANGER, b"forged"))
     assert net.at_host.recv(64) == b"forged"
-    sid_filter.apply(STATE)
+    sid_filter.resync(STATE)
     net.core.send(down(STRANGER, b"forged"))
     wait_for_drops(sid_filter, {DropReason.UNKNOWN_ROUTER: 1})
     net.core.send(down(OTHER_ROUTER, b"right"))
@@ -293,13 +305,13 @@ def test_stranger_cannot_send_down(net: Net, sid_filter: SidFilter) -> None:
 
 
 def test_what_is_not_encapsulated_does_not_reach_a_sid(net: Net, sid_filter: SidFilter) -> None:
-    sid_filter.apply(STATE)
+    sid_filter.resync(STATE)
     net.core.send(packet(OTHER_ROUTER, UP_SID, b"plain"))
     wait_for_drops(sid_filter, {DropReason.NOT_ENCAPSULATED: 1})
 
 
 def test_ordinary_packets_pass(net: Net, sid_filter: SidFilter) -> None:
-    sid_filter.apply(STATE)
+    sid_filter.resync(STATE)
     for source in (in_prefix(AT_HOME), HOST_ORDINARY):
         net.host.send(packet(source, CORRESPONDENT, source.encode()))
         assert net.at_correspondent.recv(64) == source.encode()
@@ -310,44 +322,49 @@ def test_ordinary_packets_pass(net: Net, sid_filter: SidFilter) -> None:
 
 def test_source_of_a_neighbour_on_the_same_link(net: Net, sid_filter: SidFilter) -> None:
     neighbours = Attachment("access", bytes.fromhex("020000000005"), AT_HOME)
-    sid_filter.apply(replace(STATE, attached=frozenset({neighbours})))
+    sid_filter.resync(replace(STATE, members=replace(MEMBERS, attached=(neighbours,))))
     net.host.send(packet(in_prefix(AT_HOME), CORRESPONDENT, b"forged"))
     wait_for_drops(sid_filter, {DropReason.FORGED_SOURCE: 1})
 
 
+def served_by(*pairs: Served) -> Members:
+    return replace(MEMBERS, served=pairs)
+
+
 def test_binding_moves_in_one_step(net: Net, sid_filter: SidFilter) -> None:
-    sid_filter.apply(STATE)
-    moved = replace(STATE, served=frozenset({(IPv6Address(THIRD_ROUTER), AWAY)}))
-    for count, (state, router, former) in enumerate(
-        ((moved, THIRD_ROUTER, OTHER_ROUTER), (STATE, OTHER_ROUTER, THIRD_ROUTER)), 1
+    sid_filter.resync(STATE)
+    other, third = Members(MEMBERS.served), Members(((IPv6Address(THIRD_ROUTER), AWAY),))
+    for count, (add, remove, router, former) in enumerate(
+        ((third, other, THIRD_ROUTER, OTHER_ROUTER), (other, third, OTHER_ROUTER, THIRD_ROUTER)), 1
     ):
-        sid_filter.apply(state)
+        sid_filter.change(add, remove)
         net.core.send(away(former, b"late"))
         wait_for_drops(sid_filter, {DropReason.NOT_SERVED: count})  # no counter began anew
         net.core.send(away(router, b"right"))
         assert net.at_correspondent.recv(64) == b"right"
 
 
+def test_what_is_there_may_be_added_again(net: Net, sid_filter: SidFilter) -> None:
+    sid_filter.resync(STATE)
+    sid_filter.change(MEMBERS, NO_MEMBERS)
+    net.core.send(away(OTHER_ROUTER, b"right"))
+    assert net.at_correspondent.recv(64) == b"right"
+
+
 def test_every_set_follows_the_state(net: Net, sid_filter: SidFilter) -> None:
     bare = replace(
-        STATE,
-        access=frozenset(),
-        routers=frozenset(),
-        served=frozenset(),
-        pools=frozenset(),
-        attached=frozenset(),
+        STATE, access=frozenset(), routers=frozenset(), pools=frozenset(), members=NO_MEMBERS
     )
-    sid_filter.apply(bare)
     for state, expected in (
+        (bare, DropReason.UNKNOWN_ROUTER),
         (replace(bare, access=STATE.access), DropReason.UNKNOWN_ROUTER),
         (replace(bare, routers=STATE.routers), DropReason.NOT_SERVED),
-        (replace(bare, served=STATE.served), DropReason.UNKNOWN_ROUTER),
+        (replace(bare, members=MEMBERS), DropReason.UNKNOWN_ROUTER),
     ):
-        before = sid_filter.dropped()
-        sid_filter.apply(state)
+        sid_filter.resync(state)
         net.core.send(away(OTHER_ROUTER, b"dropped"))
-        wait_for_drops(sid_filter, {**before, expected: before[expected] + 1})
-    sid_filter.apply(STATE)
+        wait_for_drops(sid_filter, {expected: 1})
+    sid_filter.resync(STATE)
     net.core.send(away(OTHER_ROUTER, b"right"))
     assert net.at_correspondent.recv(64) == b"right"
 
@@ -365,21 +382,21 @@ def test_every_set_follows_the_state(net: Net, sid_filter: SidFilter) -> None:
 def test_pools_may_change_in_any_way(
     net: Net, sid_filter: SidFilter, pools: set[IPv6Network]
 ) -> None:
-    sid_filter.apply(STATE)
-    sid_filter.apply(replace(STATE, pools=frozenset(pools)))
+    sid_filter.resync(STATE)
+    sid_filter.resync(replace(STATE, pools=frozenset(pools)))
     net.host.send(packet(in_prefix(AWAY), CORRESPONDENT, b"forged"))
     wait_for_drops(sid_filter, {DropReason.FORGED_SOURCE: 1})
-    sid_filter.apply(replace(STATE, pools=frozenset()))
+    sid_filter.resync(replace(STATE, pools=frozenset()))
     net.host.send(packet(in_prefix(AWAY), CORRESPONDENT, b"nobody's business"))
     assert net.at_correspondent.recv(64) == b"nobody's business"
 
 
 @pytest.mark.parametrize("length", [60, 61, 128])
 def test_delegated_prefixes_of_any_length(net: Net, sid_filter: SidFilter, length: int) -> None:
-    sid_filter.apply(STATE)
+    sid_filter.resync(STATE)
     prefix = IPv6Network((in_prefix(AWAY), length), strict=False)
-    served = frozenset({(IPv6Address(OTHER_ROUTER), prefix)})
-    sid_filter.apply(replace(STATE, prefix_length=length, served=served))
+    members = served_by((IPv6Address(OTHER_ROUTER), prefix))
+    sid_filter.resync(replace(STATE, prefix_length=length, members=members))
     net.core.send(away(OTHER_ROUTER, b"right"))
     assert net.at_correspondent.recv(64) == b"right"
     outside = str(prefix.broadcast_address + 1)
@@ -389,67 +406,71 @@ def test_delegated_prefixes_of_any_length(net: Net, sid_filter: SidFilter, lengt
 
 @pytest.mark.parametrize("block", ["2001:db8:5::/47", "2001:db8:5:1::e/128"])
 def test_block_of_any_length(net: Net, sid_filter: SidFilter, block: str) -> None:
-    sid_filter.apply(replace(STATE, block=IPv6Network(block, strict=False)))
+    sid_filter.resync(replace(STATE, block=IPv6Network(block, strict=False)))
     net.core.send(away(STRANGER, b"forged"))
     wait_for_drops(sid_filter, {DropReason.UNKNOWN_ROUTER: 1})
 
 
 def test_filter_stays_and_resync_replaces_what_is_there(net: Net, sid_filter: SidFilter) -> None:
-    sid_filter.apply(STATE)
+    sid_filter.resync(STATE)
     sid_filter.close()
     with closing(SidFilter()) as restarted:
         net.core.send(away(STRANGER, b"forged"))
         wait_for_drops(restarted, {DropReason.UNKNOWN_ROUTER: 1})
-        restarted.resync(replace(STATE, served=frozenset()))
+        restarted.resync(replace(STATE, members=served_by()))
         wait_for_drops(restarted, {})
         net.core.send(away(OTHER_ROUTER, b"no longer served"))
         wait_for_drops(restarted, {DropReason.NOT_SERVED: 1})
 
 
-def test_table_that_somebody_took_away_comes_back(net: Net, sid_filter: SidFilter) -> None:
-    sid_filter.apply(STATE)
+def test_a_table_that_somebody_took_away_is_not_changed(net: Net, sid_filter: SidFilter) -> None:
+    sid_filter.resync(STATE)
     with closing(SidFilter()) as somebody:
         somebody.remove()
-    sid_filter.apply(replace(STATE, served=frozenset()))
-    net.core.send(away(OTHER_ROUTER, b"no longer served"))
-    wait_for_drops(sid_filter, {DropReason.NOT_SERVED: 1})
+    with pytest.raises(NetlinkError):
+        sid_filter.change(NO_MEMBERS, MEMBERS)
+    assert sid_filter.dropped() == {}
 
 
 def test_refused_change_leaves_all_as_it_was(net: Net, sid_filter: SidFilter) -> None:
-    sid_filter.apply(STATE)
+    sid_filter.resync(STATE)
     net.core.send(away(STRANGER, b"forged"))
     wait_for_drops(sid_filter, {DropReason.UNKNOWN_ROUTER: 1})
-    impossible = frozenset({"a-name-of-more-than-sixteen-bytes"})
+    name = "a-name-of-more-than-sixteen-bytes"
+    [mine] = MEMBERS.attached
     with pytest.raises(NetlinkError):
-        sid_filter.apply(replace(STATE, access=impossible, served=frozenset()))
+        sid_filter.change(Members(attached=(replace(mine, interface=name),)), MEMBERS)
+    with pytest.raises(NetlinkError):
+        sid_filter.change(NO_MEMBERS, served_by((IPv6Address(STRANGER), AWAY)))
+    with pytest.raises(NetlinkError):
+        sid_filter.resync(replace(STATE, access=frozenset({name}), members=NO_MEMBERS))
     wait_for_drops(sid_filter, {DropReason.UNKNOWN_ROUTER: 1})
     net.core.send(away(OTHER_ROUTER, b"still served"))
     assert net.at_correspondent.recv(64) == b"still served"
-    sid_filter.apply(STATE)
-    net.core.send(away(OTHER_ROUTER, b"and again"))
-    assert net.at_correspondent.recv(64) == b"and again"
 
 
-def test_thousands_of_bindings(net: Net, sid_filter: SidFilter) -> None:
+def test_a_hundred_thousand_bindings(net: Net, sid_filter: SidFilter) -> None:
     router = IPv6Address(OTHER_ROUTER)
     first = int(AWAY.network_address)
-    many = frozenset((router, IPv6Network((first + (n << 64), 64))) for n in range(3000))
-    sid_filter.apply(replace(STATE, served=many))
-    for state in (replace(STATE, served=many), STATE, replace(STATE, served=many)):
-        sid_filter.apply(state)
-        net.core.send(away(OTHER_ROUTER, b"right"))
+    many = tuple((router, IPv6Network((first + (n << 64), 64))) for n in range(100_000))
+    try:
+        sid_filter.resync(replace(STATE, members=served_by(*many)))
+    except OSError as error:
+        if error.errno != errno.EMSGSIZE:
+            raise
+        pytest.skip("only root outside of user namespaces may send so much at once")
+    for _, prefix in (many[0], many[-1]):
+        inner = packet(in_prefix(prefix), CORRESPONDENT, b"right")
+        net.core.send(encapsulated(OTHER_ROUTER, UP_SID, inner))
         assert net.at_correspondent.recv(64) == b"right"
-    _, last = max(many)
-    net.core.send(encapsulated(OTHER_ROUTER, UP_SID, packet(str(last[1]), CORRESPONDENT, b"last")))
-    assert net.at_correspondent.recv(64) == b"last"
-    sid_filter.resync(replace(STATE, served=many - {(router, AWAY)}))
+    sid_filter.change(NO_MEMBERS, Members(many[:1]))
     net.core.send(away(OTHER_ROUTER, b"gone"))
     wait_for_drops(sid_filter, {DropReason.NOT_SERVED: 1})
 
 
 def test_removed_filter_lets_all_pass(net: Net, sid_filter: SidFilter) -> None:
     sid_filter.remove()
-    sid_filter.apply(STATE)
+    sid_filter.resync(STATE)
     sid_filter.remove()
     assert sid_filter.dropped() == {}
     net.core.send(away(STRANGER, b"unfiltered"))
@@ -465,7 +486,7 @@ def nft(*arguments: str) -> str:
 
 
 def test_nft_reads_the_table_as_we_mean_it(net: Net, sid_filter: SidFilter) -> None:
-    sid_filter.apply(replace(STATE, routers=frozenset({IPv6Address(OTHER_ROUTER)})))
+    sid_filter.resync(replace(STATE, routers=frozenset({IPv6Address(OTHER_ROUTER)})))
     listed = " ".join(nft("list", "ruleset").split())
     for part in (
         'set access { type ifname elements = { "access" } }',
@@ -494,7 +515,7 @@ def test_nothing_of_others_is_touched(net: Net, sid_filter: SidFilter) -> None:
     nft("add", "table", "inet", "moorage")
     before = nft("list", "ruleset")
     sid_filter.resync(STATE)
-    sid_filter.apply(replace(STATE, routers=frozenset()))
+    sid_filter.change(NO_MEMBERS, MEMBERS)
     assert set(sid_filter.dropped()) == set(DropReason)
     sid_filter.remove()
     assert nft("list", "ruleset") == before

@@ -150,6 +150,11 @@ class FakeRouteTable:
         """All routes with this protocol number."""
         return {route for owner, route in self._kernel.routes.values() if owner == protocol}
 
+    def compare(self, desired: Iterable[Route]) -> tuple[set[Route], set[Route]]:
+        """See `RouteTable.compare`; there are no twins here."""
+        wanted, present = set(desired), self.routes(self.protocol)
+        return wanted - present, present - wanted
+
     def apply(self, changes: Sequence[RouteChange]) -> list[OSError | None]:
         """Carry out the changes in order, each for itself; the error or None for each."""
         return [self._apply(change) for change in changes]

@@ -113,20 +113,17 @@ def nested(kind: int, *attributes: bytes) -> bytes:
     return attribute(kind | _NLA_F_NESTED, b"".join(attributes))
 
 
-def each_attribute(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Type (without its flags) and value of every attribute of ``data`` from ``offset`` on."""
+def parse_attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
+    """The attributes of ``data`` from ``offset`` on, by type; of equal types the last one."""
+    found: dict[int, bytes] = {}
     end = len(data)
     while offset + 4 <= end:
         size, kind = _ATTRIBUTE.unpack_from(data, offset)
         if size < 4 or offset + size > end:
             raise NetlinkError(errno.EBADMSG, "attribute exceeds its message")
-        yield kind & _NLA_TYPE_MASK, data[offset + 4 : offset + size]
+        found[kind & _NLA_TYPE_MASK] = data[offset + 4 : offset + size]
         offset += (size + 3) & ~3
-
-
-def parse_attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
-    """The attributes of ``data`` from ``offset`` on, by type; of equal types the last one."""
-    return dict(each_attribute(data, offset))
+    return found
 
 
 class NetlinkSocket:
@@ -147,8 +144,8 @@ class NetlinkSocket:
         try:
             for option in (_NETLINK_EXT_ACK, _NETLINK_CAP_ACK, _NETLINK_GET_STRICT_CHK):
                 self._socket.setsockopt(_SOL_NETLINK, option, 1)
-            self._widen(_SO_RCVBUFFORCE, socket.SO_RCVBUF)
-            self._widen(_SO_SNDBUFFORCE, socket.SO_SNDBUF)
+            self._widen(_SO_RCVBUFFORCE, socket.SO_RCVBUF, _BUFFER_BYTES)
+            self._widen(_SO_SNDBUFFORCE, socket.SO_SNDBUF, _BUFFER_BYTES)
             if except_port:
                 self._leave_out(except_port)
             self._socket.bind((0, 0))
@@ -158,13 +155,14 @@ class NetlinkSocket:
             self._socket.close()
             raise
         self._sequence = 0
+        self._sendable = _BUFFER_BYTES
         self._buffer = bytearray(_DATAGRAM_BYTES)
 
-    def _widen(self, forced: int, limited: int) -> None:
+    def _widen(self, forced: int, limited: int, size: int) -> None:
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, forced, _BUFFER_BYTES)
+            self._socket.setsockopt(socket.SOL_SOCKET, forced, size)
         except PermissionError:
-            self._socket.setsockopt(socket.SOL_SOCKET, limited, _BUFFER_BYTES)
+            self._socket.setsockopt(socket.SOL_SOCKET, limited, size)
 
     def _leave_out(self, port: int) -> None:
         # Classic BPF: load the word of the header that holds the port, which it takes for one in
@@ -313,7 +311,11 @@ class NetlinkSocket:
             parts += (header, message.payload, _PADDING[size & 3])
             sequence = (sequence + 1) & 0xFFFFFFFF
         self._sequence = sequence
-        self._socket.send(b"".join(parts))
+        data = b"".join(parts)
+        if len(data) > self._sendable:  # a transaction cannot be sent in parts
+            self._widen(_SO_SNDBUFFORCE, socket.SO_SNDBUF, len(data))
+            self._sendable = len(data)
+        self._socket.send(data)
         return first
 
     def _answers(self, first: int) -> Iterator[tuple[int, int, int, bytes]]:

@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
@@ -71,13 +71,20 @@ _IPTUNNEL: Final = struct.Struct("=iBBBBBBH")
 next header, length in 8 octets without the first 8, type, segments left, last entry, flags, tag."""
 _ONE_SEGMENT: Final = _IPTUNNEL.pack(_SEG6_IPTUN_MODE_ENCAP_RED, 0, 2, 4, 0, 0, 0, 0)
 
+_Form = tuple[object, ...]
+"""What a route is, apart from its key, as the kernel writes it."""
+
 _MEMORY_ATTEMPTS: Final = 30
 _MEMORY_PAUSE: Final = 0.001
 """A burst of routes uses the kernel's per-CPU memory up faster than a worker of it, which runs
 within a millisecond, can add to it: ENOMEM now is no ENOMEM later."""
 
+_NESTED: Final = frozenset((_RTA_METRICS, _RTA_ENCAP))
+_SEG6_TYPE: Final = _LWTUNNEL_ENCAP_SEG6.to_bytes(2, sys.byteorder)
+_SEG6_LOCAL_TYPE: Final = _LWTUNNEL_ENCAP_SEG6_LOCAL.to_bytes(2, sys.byteorder)
 _KINDS: Final = frozenset(RouteKind)
 _ANYWHERE: Final = IPv6Network("::/0")
+_UNSPECIFIED: Final = bytes(16)
 
 
 class NetlinkRouteTable:
@@ -98,12 +105,41 @@ class NetlinkRouteTable:
 
     def routes(self, protocol: int) -> set[Route]:
         """All routes with this protocol number. Raises OSError."""
-        question = _ROUTE.pack(socket.AF_INET6, 0, 0, 0, 0, protocol, 0, 0, 0)
         return {
-            route
-            for message in self._socket.dump(Message(_RTM_GETROUTE, question))
-            for _, route in parse_routes(message.payload)
+            route for message in self._dump(protocol) for _, route in parse_routes(message.payload)
         }
+
+    def compare(self, desired: Iterable[Route]) -> tuple[set[Route], set[Route]]:
+        """See `RouteTable.compare`. Only what differs is taken apart: there may be very many."""
+        present: dict[_Form, tuple[_Form, bytes]] = {}
+        twins: dict[_Form, list[bytes]] = {}
+        for message in self._dump(self.protocol):
+            key, form = _form_of_message(message.payload)
+            if key in present:
+                twins.setdefault(key, [present[key][1]]).append(message.payload)
+            present[key] = form, message.payload
+        missing: set[Route] = set()
+        surplus: list[bytes] = []
+        for route in desired:
+            key, form = _form(
+                route.destination.prefixlen,
+                route.source.prefixlen if route.source else 0,
+                route.kind,
+                _attributes(route),
+            )
+            found = present.pop(key, None)
+            if found is None:
+                missing.add(route)
+            elif found[0] != form or key in twins:
+                missing.add(route)
+                surplus += twins.pop(key, [found[1]])
+        for key, (_, body) in present.items():
+            surplus += twins.get(key, [body])
+        return missing, {route for body in surplus for _, route in parse_routes(body)}
+
+    def _dump(self, protocol: int) -> list[Message]:
+        question = _ROUTE.pack(socket.AF_INET6, 0, 0, 0, 0, protocol, 0, 0, 0)
+        return self._socket.dump(Message(_RTM_GETROUTE, question))
 
     def apply(self, changes: Sequence[RouteChange]) -> list[OSError | None]:
         """Carry out the changes in order, each for itself; the error or None for each."""
@@ -153,51 +189,79 @@ class NetlinkRouteTable:
 
 def encode_route(route: Route, protocol: int) -> bytes:
     """The body of a message that adds or removes a route."""
-    destination, source = route.destination, route.source
-    parts = [
-        _ROUTE.pack(
-            socket.AF_INET6,
-            destination.prefixlen,
-            source.prefixlen if source else 0,
-            0,
-            0,  # RTA_TABLE holds the table, since it may be above 255
-            protocol,
-            0,
-            route.kind,
-            0,
-        ),
-        attribute(_RTA_DST, destination.network_address.packed),
-        attribute_u32(_RTA_TABLE, route.table),
-        attribute_u32(_RTA_PRIORITY, route.metric),
-    ]
-    if source:
-        parts.append(attribute(_RTA_SRC, source.network_address.packed))
+    head = _ROUTE.pack(
+        socket.AF_INET6,
+        route.destination.prefixlen,
+        route.source.prefixlen if route.source else 0,
+        0,
+        0,  # RTA_TABLE holds the table, since it may be above 255
+        protocol,
+        0,
+        route.kind,
+        0,
+    )
+    return head + b"".join(
+        nested(kind, value) if kind in _NESTED else attribute(kind, value)
+        for kind, value in _attributes(route).items()
+    )
+
+
+def _attributes(route: Route) -> dict[int, bytes]:
+    """The attributes of a route by type, as a message has them."""
+    found = {
+        _RTA_DST: route.destination.network_address.packed,
+        _RTA_TABLE: _U32.pack(route.table),
+        _RTA_PRIORITY: _U32.pack(route.metric),
+    }
+    if route.source:
+        found[_RTA_SRC] = route.source.network_address.packed
     if route.gateway:
-        parts.append(attribute(_RTA_GATEWAY, route.gateway.packed))
+        found[_RTA_GATEWAY] = route.gateway.packed
     if route.interface:
-        parts.append(attribute_u32(_RTA_OIF, route.interface))
+        found[_RTA_OIF] = _U32.pack(route.interface)
     if route.mtu or route.advmss:
         metrics = ((_RTAX_MTU, route.mtu), (_RTAX_ADVMSS, route.advmss))
-        parts.append(
-            nested(_RTA_METRICS, *(attribute_u32(kind, size) for kind, size in metrics if size))
-        )
+        found[_RTA_METRICS] = b"".join(attribute_u32(kind, size) for kind, size in metrics if size)
     match route.encap:
         case Seg6Encap(segment):
-            kind = _LWTUNNEL_ENCAP_SEG6
-            tunnel = [attribute(_SEG6_IPTUNNEL_SRH, _ONE_SEGMENT + segment.packed)]
+            found[_RTA_ENCAP_TYPE] = _SEG6_TYPE
+            found[_RTA_ENCAP] = attribute(_SEG6_IPTUNNEL_SRH, _ONE_SEGMENT + segment.packed)
         case Seg6EndDT6(table):
-            kind = _LWTUNNEL_ENCAP_SEG6_LOCAL
-            tunnel = [
-                attribute_u32(_SEG6_LOCAL_ACTION, _SEG6_LOCAL_ACTION_END_DT6),
-                attribute_u32(_SEG6_LOCAL_TABLE, table),
-            ]
-        case None:
-            return b"".join(parts)
-    parts += (
-        attribute(_RTA_ENCAP_TYPE, kind.to_bytes(2, sys.byteorder)),
-        nested(_RTA_ENCAP, *tunnel),
+            found[_RTA_ENCAP_TYPE] = _SEG6_LOCAL_TYPE
+            found[_RTA_ENCAP] = attribute_u32(
+                _SEG6_LOCAL_ACTION, _SEG6_LOCAL_ACTION_END_DT6
+            ) + attribute_u32(_SEG6_LOCAL_TABLE, table)
+    return found
+
+
+def _form(
+    length: int, source_length: int, kind: int, found: Mapping[int, bytes]
+) -> tuple[_Form, _Form]:
+    """Key and form of a route, by which routes are compared without taking them apart."""
+    get = found.get
+    key = (
+        length,
+        source_length,
+        get(_RTA_DST, _UNSPECIFIED),
+        get(_RTA_SRC),
+        get(_RTA_TABLE),
+        get(_RTA_PRIORITY),
     )
-    return b"".join(parts)
+    if kind != RouteKind.UNICAST:
+        # A route that drops its packets is listed with the loopback interface.
+        return key, (kind,)
+    return key, (
+        kind,
+        get(_RTA_OIF),
+        get(_RTA_GATEWAY),
+        get(_RTA_METRICS),
+        get(_RTA_ENCAP),
+        get(_RTA_MULTIPATH),
+    )
+
+
+def _form_of_message(body: bytes) -> tuple[_Form, _Form]:
+    return _form(body[1], body[2], body[7], netlink.parse_attributes(body, _ROUTE.size))
 
 
 def parse_routes(body: bytes) -> Iterator[tuple[int, Route]]:
@@ -222,7 +286,6 @@ def parse_routes(body: bytes) -> Iterator[tuple[int, Route]]:
                 kind=RouteKind(kind),
                 source=_prefix(found[_RTA_SRC], source_length) if source_length else None,
                 gateway=IPv6Address(gateway) if unicast and gateway else None,
-                # A route that drops its packets is listed with the loopback interface.
                 interface=_number(hop, _RTA_OIF) if unicast else 0,
                 metric=_number(found, _RTA_PRIORITY),
                 mtu=_number(metrics, _RTAX_MTU),

@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from functools import cache
 from typing import Final
 
 from moorage.kernel.netlink import (
@@ -185,9 +186,21 @@ def new_set(
 
 
 def element(key: bytes, *, ends_interval: bool = False) -> bytes:
-    """One element for `add_elements` and `delete_elements`; ends lie just behind their range."""
-    flags = _u32(_NFTA_SET_ELEM_FLAGS, _NFT_SET_ELEM_INTERVAL_END) if ends_interval else b""
-    return nested(_NFTA_LIST_ELEM, _value(_NFTA_SET_ELEM_KEY, key), flags)
+    """One element for `add_elements` and `delete_elements`; ends lie just behind their range.
+
+    ``key`` has a whole number of registers.
+    """
+    if ends_interval:
+        flags = _u32(_NFTA_SET_ELEM_FLAGS, _NFT_SET_ELEM_INTERVAL_END)
+        return nested(_NFTA_LIST_ELEM, _value(_NFTA_SET_ELEM_KEY, key), flags)
+    return _element_head(len(key)) + key
+
+
+@cache
+def _element_head(size: int) -> bytes:
+    """What stands before the key in an element; there may be very many of them."""
+    key = bytes(size)
+    return nested(_NFTA_LIST_ELEM, _value(_NFTA_SET_ELEM_KEY, key))[:-size]
 
 
 def add_elements(table: str, name: str, elements: Iterable[bytes]) -> list[Message]:

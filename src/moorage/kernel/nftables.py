@@ -9,14 +9,16 @@ when the daemon goes, as the paths do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network, collapse_addresses
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from moorage.kernel import nft_messages as nft
-from moorage.kernel.netlink import NETLINK_NETFILTER, Message, NetlinkError, NetlinkSocket
+from moorage.kernel.netlink import NETLINK_NETFILTER, Message, NetlinkSocket
+
+S = TypeVar("S")
 
 TABLE: Final = "moorage"
 _CHAIN: Final = "prerouting"
@@ -54,35 +56,56 @@ class Attachment:
     prefix: IPv6Network
 
 
+Served = tuple[IPv6Address, IPv6Network]
+"""A router (its outer source) and a prefix that is anchored here and that it serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """What bindings put into the filter's sets."""
+
+    served: Collection[Served] = ()
+    attached: Collection[Attachment] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.served or self.attached)
+
+
+NO_MEMBERS: Final = Members()
+
+
 @dataclass(frozen=True, slots=True)
 class FilterState:
     """What the filter knows.
 
     ``access`` are the names of the access interfaces, ``block`` holds all SIDs of the domain,
-    ``routers`` are the outer sources of its routers, ``served`` says which router (outer source)
-    serves which prefix anchored here. From an access interface, sources in ``pools`` (what the
-    domain delegates from) must be ``attached`` there. All delegated prefixes are ``prefix_length``
-    long.
+    ``routers`` are the outer sources of its routers. From an access interface, sources in
+    ``pools`` (what the domain delegates from) must be ``attached`` there. All delegated prefixes
+    are ``prefix_length`` long.
     """
 
     access: frozenset[str]
     block: IPv6Network
     up_sid: IPv6Address
     routers: frozenset[IPv6Address]
-    served: frozenset[tuple[IPv6Address, IPv6Network]]
     prefix_length: int
     pools: frozenset[IPv6Network] = frozenset()
-    attached: frozenset[Attachment] = frozenset()
+    members: Members = NO_MEMBERS
 
 
 class PacketFilter(Protocol):
     """A filter that can be brought to a wanted state; each change is made at once or not at all."""
 
-    def apply(self, state: FilterState) -> None:
-        """Make the difference to what was applied last."""
-
     def resync(self, state: FilterState) -> None:
         """Make the filter anew, whatever is there; the counters begin at 0."""
+
+    def change(self, add: Members, remove: Members) -> None:
+        """Change members, which costs nothing for the others.
+
+        What is added may be there; raises OSError if what is to go is not, or if there is no
+        filter.
+        """
 
     def remove(self) -> None:
         """Filter no more."""
@@ -100,33 +123,30 @@ class SidFilter:
 
     def __init__(self) -> None:
         self._netlink = NetlinkSocket(NETLINK_NETFILTER)
-        self._applied: FilterState | None = None
 
     def close(self) -> None:
         """Give back the file descriptor; the filter stays."""
         self._netlink.close()
 
-    def apply(self, state: FilterState) -> None:
-        """See `PacketFilter.apply`. Makes the table anew if somebody took it away."""
-        if self._applied is None or _rules(self._applied) != _rules(state):
-            self.resync(state)
-            return
-        try:
-            self._commit(_differences(self._applied, state))
-        except NetlinkError:
-            self.resync(state)
-        else:
-            self._applied = state
+    @property
+    def port(self) -> int:
+        """What a `FilterMonitor` needs to know to leave our own changes out."""
+        return self._netlink.port
 
     def resync(self, state: FilterState) -> None:
         """See `PacketFilter.resync`."""
-        self._applied = None
         self._commit([*_removal(), *_table(state)])
-        self._applied = state
+
+    def change(self, add: Members, remove: Members) -> None:
+        """See `PacketFilter.change`."""
+        messages: list[Message] = []
+        for each in _MEMBER_SETS:
+            messages += nft.delete_elements(TABLE, each.name, each.encoded(each.members(remove)))
+            messages += nft.add_elements(TABLE, each.name, each.encoded(each.members(add)))
+        self._commit(messages)
 
     def remove(self) -> None:
         """See `PacketFilter.remove`."""
-        self._applied = None
         self._commit(_removal())
 
     def dropped(self) -> dict[str, int]:
@@ -140,12 +160,12 @@ class SidFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Set:
-    """A set of the table: what is in it in a state, and how that is written as elements."""
+class _Set(Generic[S]):
+    """A set of the table: what of a state is in it, and how that is written as elements."""
 
     name: str
     kinds: tuple[nft.Kind, ...]
-    members: Callable[[FilterState], frozenset[Any]]
+    members: Callable[[S], Collection[Any]]
     elements: Callable[[Any], tuple[bytes, ...]]
     interval: bool = False
 
@@ -183,18 +203,20 @@ def _interface_key(name: str) -> bytes:
     return name.encode().ljust(nft.Kind.INTERFACE_NAME.size, b"\0")
 
 
-_SETS: Final = (
+_FRAME_SETS: Final[tuple[_Set[FilterState], ...]] = (
     _Set("access", (nft.Kind.INTERFACE_NAME,), lambda state: state.access, _access_elements),
     _Set("routers", (nft.Kind.IPV6_ADDRESS,), lambda state: state.routers, _router_elements),
-    _Set("served", (nft.Kind.IPV6_ADDRESS,) * 2, lambda state: state.served, _served_elements),
     _Set(
         "pools",
         (nft.Kind.IPV6_ADDRESS,),
         # The kernel refuses ranges that overlap.
-        lambda state: frozenset(collapse_addresses(state.pools)),
+        lambda state: tuple(collapse_addresses(state.pools)),
         _pool_elements,
         interval=True,
     ),
+)
+_MEMBER_SETS: Final[tuple[_Set[Members], ...]] = (
+    _Set("served", (nft.Kind.IPV6_ADDRESS,) * 2, lambda state: state.served, _served_elements),
     _Set(
         "attached",
         (nft.Kind.INTERFACE_NAME, nft.Kind.ETHERNET_ADDRESS, nft.Kind.IPV6_ADDRESS),
@@ -204,15 +226,6 @@ _SETS: Final = (
 )
 
 
-def _differences(old: FilterState, new: FilterState) -> list[Message]:
-    messages: list[Message] = []
-    for each in _SETS:
-        before, after = each.members(old), each.members(new)
-        messages += nft.delete_elements(TABLE, each.name, each.encoded(before - after))
-        messages += nft.add_elements(TABLE, each.name, each.encoded(after - before))
-    return messages
-
-
 def _removal() -> list[Message]:
     """Delete the table; made first, lest there be none, which would be an error."""
     return [nft.new_table(TABLE), nft.delete_table(TABLE)]
@@ -220,9 +233,13 @@ def _removal() -> list[Message]:
 
 def _table(state: FilterState) -> list[Message]:
     messages = [nft.new_table(TABLE)]
-    for number, each in enumerate(_SETS, 1):
+    sets: list[tuple[_Set[Any], Collection[Any]]] = [
+        (each, each.members(state)) for each in _FRAME_SETS
+    ]
+    sets += [(each, each.members(state.members)) for each in _MEMBER_SETS]
+    for number, (each, members) in enumerate(sets, 1):
         messages.append(nft.new_set(TABLE, each.name, number, each.kinds, interval=each.interval))
-        messages += nft.add_elements(TABLE, each.name, each.encoded(each.members(state)))
+        messages += nft.add_elements(TABLE, each.name, each.encoded(members))
     messages += [nft.new_counter(TABLE, reason) for reason in DropReason]
     messages.append(nft.new_chain(TABLE, _CHAIN, _PRIORITY_RAW))
     messages += [nft.new_rule(TABLE, _CHAIN, *rule) for rule in _rules(state)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import defaultdict
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
 from moorage.kernel.routes import Add, Remove, Route, RouteChange, RouteKey, RouteTable, Rule
@@ -44,45 +44,46 @@ def _by_key(routes: Set[Route]) -> dict[RouteKey, Route]:
 class Reconciler:
     """Keeps the routes of our protocol number as they should be.
 
-    It remembers what it applied, so that a change costs what it changes; `resync` looks at what the
-    kernel really has. Both return what failed; this is tried again by the next `apply` or `resync`.
+    It remembers what it applied, so that a change costs no look at the kernel; `resync` looks at
+    what is really there. Both return what failed; this is tried again by the next of them.
     """
 
     def __init__(self, kernel: RouteTable) -> None:
         self._kernel: Final = kernel
-        self._applied: dict[RouteKey, Route] = {}
+        self._applied: frozenset[Route] = frozenset()
 
     def apply(self, desired: Set[Route]) -> list[Failure]:
         """Turn what was applied into ``desired``."""
-        return self._carry_out(difference(desired, set(self._applied.values())))
-
-    def change(self, add: Set[Route], remove: Set[Route]) -> list[Failure]:
-        """Apply a part: ``add`` is what must be there now, ``remove`` what it takes the place of.
-
-        Costs nothing for the other routes. Routes of ``remove`` whose key is in ``add`` are
-        replaced, and those that are not applied are left alone.
-        """
-        concerned = _by_key(add).keys() | {route.key for route in remove}
-        before = {self._applied[key] for key in concerned if key in self._applied}
-        return self._carry_out(difference(add, before))
+        failures = carry_out(self._kernel, difference(desired, self._applied))
+        self._applied = frozenset(after_failures(desired, failures))
+        return failures
 
     def resync(self, desired: Set[Route]) -> list[Failure]:
         """Turn what the kernel has into ``desired``. Raises OSError if it cannot be listed."""
-        actual = self._kernel.routes(self._kernel.protocol)
-        self._applied = {route.key: route for route in actual}
-        return self._carry_out(difference(desired, actual))
-
-    def _carry_out(self, changes: list[RouteChange]) -> list[Failure]:
-        failures: list[Failure] = []
-        for change, error in zip(changes, self._kernel.apply(changes), strict=True):
-            gone = isinstance(change, Remove)
-            if error is not None and not (gone and error.errno == errno.ESRCH):
-                failures.append((change, error))
-            elif gone:
-                self._applied.pop(change.route.key, None)
-            else:
-                self._applied[change.route.key] = change.route
+        failures = resync_routes(self._kernel, desired)
+        self._applied = frozenset(after_failures(desired, failures))
         return failures
+
+
+def carry_out(kernel: RouteTable, changes: Sequence[RouteChange]) -> list[Failure]:
+    """Make ``changes`` and return what failed; what is to go may be gone already."""
+    return [
+        (change, error)
+        for change, error in zip(changes, kernel.apply(changes), strict=True)
+        if error is not None and not (isinstance(change, Remove) and error.errno == errno.ESRCH)
+    ]
+
+
+def after_failures(desired: Set[Route], failures: Iterable[Failure]) -> Set[Route]:
+    """What is there of ``desired`` after a change of which this failed."""
+    added = {change.route for change, _ in failures if isinstance(change, Add)}
+    kept = {change.route for change, _ in failures if isinstance(change, Remove)}
+    return (desired - added) | kept if added or kept else desired
+
+
+def resync_routes(kernel: RouteTable, desired: Iterable[Route]) -> list[Failure]:
+    """Turn the routes that the kernel has into ``desired``. Raises OSError if it cannot list."""
+    return carry_out(kernel, difference(*kernel.compare(desired)))
 
 
 def resync_rules(kernel: RouteTable, desired: Iterable[Rule]) -> None:

@@ -10,7 +10,7 @@ IPv6-in-IPv6 on the wire, and End.DT6 (section 4.6).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address, IPv6Network
@@ -39,8 +39,10 @@ class Seg6EndDT6:
     table: int
 
 
-RouteKey = tuple[IPv6Network, IPv6Network | None, int, int]
-"""Destination, source, table and metric."""
+RouteKey = tuple[int, int, int, int]
+"""Destination and source (their bits and lengths in one number), table and metric."""
+
+_ANY_SOURCE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,19 @@ class Route:
         if self.kind is not RouteKind.UNICAST and (self.gateway or self.interface or self.encap):
             raise ValueError(f"a route of kind {self.kind.name} has no next hop")
 
+    def __hash__(self) -> int:
+        # Fields are slow to hash, and few routes differ in nothing of the key.
+        return hash(self.key)
+
     @property
     def key(self) -> RouteKey:
         """What makes a route the same route for the kernel."""
-        return self.destination, self.source, self.table, self.metric
+        source = _ANY_SOURCE if self.source is None else _number(self.source)
+        return _number(self.destination), source, self.table, self.metric
+
+
+def _number(network: IPv6Network) -> int:
+    return int(network.network_address) << 8 | network.prefixlen
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,13 @@ class RouteTable(Protocol):
 
     def routes(self, protocol: int) -> set[Route]:
         """All routes with this protocol number. Raises OSError."""
+
+    def compare(self, desired: Iterable[Route]) -> tuple[set[Route], set[Route]]:
+        """Which of ``desired`` are not there, and which of ours are there that are not desired.
+
+        Where others gave a desired route a twin with the same key, all of these count as both.
+        Raises OSError.
+        """
 
     def apply(self, changes: Sequence[RouteChange]) -> list[OSError | None]:
         """Carry out the changes in order, each for itself; the error or None for each."""

@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Sequence
 from ipaddress import IPv6Address
 from math import inf
 
+from moorage.bulk import many_objects
 from moorage.complaints import Complaints
 from moorage.kernel import seg6, sysctl
 from moorage.kernel.addresses import NetlinkAddressTable
@@ -197,11 +198,12 @@ class _RouterDaemon:
 
     async def _list(self) -> int:
         """Know all that the store holds, and return its revision."""
-        snapshot = await self._store.snapshot()
-        self._mirror.reset(snapshot, time.time())
-        for binding in snapshot.bindings:
-            self._expiry.note(binding)
-        self._resync()
+        with many_objects():
+            snapshot = await self._store.snapshot()
+            self._mirror.reset(snapshot, time.time())
+            for binding in snapshot.bindings:
+                self._expiry.note(binding)
+            self._resync()
         self._set_timer()
         return snapshot.revision
 
@@ -334,12 +336,12 @@ class _RouterDaemon:
             case HostHeard(link, host, moved):
                 if moved:
                     self._forwarding.update(
-                        [known.binding.prefix for known in self._forwarding.of_host(link, host)]
+                        [known.binding.prefix for known in self._forwarding.at((link, host))]
                     )
                 back = self._departures.returned(self._bindings, link, host)
                 self._spawn(self._commit_each(back))
             case HostForgotten(link, host):
-                if not self._forwarding.of_host(link, host):
+                if not self._forwarding.at((link, host)):
                     self._interfaces.macs.pop((link, host), None)
 
     def _left(self, link: str, host: IPv6Address | None) -> None:

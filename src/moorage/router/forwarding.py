@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Network
 
-from moorage.kernel.nftables import Attachment, PacketFilter
-from moorage.kernel.reconcile import Reconciler, resync_rules
-from moorage.kernel.routes import Route, RouteTable
+from moorage.bulk import many_objects
+from moorage.kernel.nftables import Members, PacketFilter
+from moorage.kernel.reconcile import (
+    Failure,
+    after_failures,
+    carry_out,
+    difference,
+    resync_routes,
+    resync_rules,
+)
+from moorage.kernel.routes import RouteTable
 from moorage.router.config import RouterConfig
 from moorage.router.mirror import Known, Mirror
-from moorage.router.paths import Macs, Paths, Traces
+from moorage.router.paths import NO_TRACES, Macs, Paths, Place, Traces
 from moorage.store.model import Binding
 
 
@@ -39,13 +47,11 @@ class Forwarding:
         self._config = config
         self._mirror = mirror
         self._table = table
-        self._reconciler = Reconciler(table)
         self._filter = packet_filter
         self._macs = macs
         self._complain = complain
         self._traces: dict[IPv6Network, Traces] = {}
-        self._served: set[tuple[IPv6Address, IPv6Network]] = set()
-        self._attached: set[Attachment] = set()
+        self._at: dict[Place, tuple[IPv6Network, ...]] = {}
         self._paths = Paths(config, {}, mirror.routers)
 
     def resync(self, interfaces: Mapping[str, int]) -> None:
@@ -53,20 +59,34 @@ class Forwarding:
 
         ``interfaces`` are the indexes of the interfaces that are up, by name.
         """
-        self._paths = Paths(self._config, interfaces, self._mirror.routers)
-        self._traces = {
-            known.binding.prefix: self._paths.of(known, self._macs)
-            for known in self._mirror.known()
-        }
-        wanted = self._paths.desired(self._traces.values())
-        self._served = set(wanted.filter.served)
-        self._attached = set(wanted.filter.attached)
+        with many_objects():
+            self._paths = Paths(self._config, interfaces, self._mirror.routers)
+            self._traces = {}
+            self._at = {}
+            for known in self._mirror.known():
+                traces = self._paths.of(known, self._macs)
+                if traces is not NO_TRACES:
+                    self._traces[known.binding.prefix] = traces
+                    self._index(known.binding.prefix, (), traces.places)
+            self.resync_routes()
+            self.resync_filter()
+
+    def resync_routes(self) -> None:
+        """Put back what others did to our routes and rules."""
         try:
-            resync_rules(self._table, wanted.rules)
-            self._report(self._reconciler.resync(wanted.routes))
-            self._filter.resync(wanted.filter)
+            resync_rules(self._table, self._paths.rules())
+            failures = resync_routes(self._table, self._paths.routes(self._traces.values()))
         except OSError as error:
             self._complain(f"the kernel refused: {error}")
+        else:
+            self._forget(failures)
+
+    def resync_filter(self) -> None:
+        """Make the filter anew."""
+        try:
+            self._filter.resync(self._paths.filter(self._traces.values()))
+        except OSError as error:
+            self._complain(f"the kernel refused the filter: {error}")
 
     def prepare(self, bindings: Iterable[Binding]) -> None:
         """Be ready to deliver to hosts whose bindings are about to name us as serving.
@@ -75,53 +95,86 @@ class Forwarding:
         What comes in by our *down* SID can only go to the link, so this is safe before it is true;
         `update` makes it right either way.
         """
-        routes: set[Route] = set()
+        prepared: dict[IPv6Network, Traces] = {}
         for binding in bindings:
             ours = self._paths.delivery(binding)
-            known = self._traces.get(binding.prefix, Traces())
-            self._traces[binding.prefix] = replace(known, routes=known.routes | ours)
-            routes |= ours
-        self._report(self._reconciler.change(routes, set()))
+            if ours:
+                known = self._traces.get(binding.prefix, NO_TRACES)
+                routes = {route.key: route for route in (*known.routes, *ours)}
+                prepared[binding.prefix] = replace(known, routes=tuple(routes.values()))
+        self._change(prepared)
 
     def update(self, prefixes: Iterable[IPv6Network]) -> None:
         """Do what the news about some bindings asks for."""
-        add: set[Route] = set()
-        remove: set[Route] = set()
-        filtered = False
+        after: dict[IPv6Network, Traces] = {}
         for prefix in prefixes:
             known = self._mirror.get(prefix)
-            before = self._traces.pop(prefix, Traces())
-            after = Traces() if known is None else self._paths.of(known, self._macs)
-            if known is not None:
-                self._traces[prefix] = after
-            add |= after.routes
-            remove |= before.routes - after.routes
-            if (before.served, before.attached) != (after.served, after.attached):
-                filtered = True
-                self._served -= before.served
-                self._served |= after.served
-                self._attached -= before.attached
-                self._attached |= after.attached
-        self._report(self._reconciler.change(add, remove))
-        if filtered:
-            try:
-                self._filter.apply(self._paths.filter(self._served, self._attached))
-            except OSError as error:
-                self._complain(f"the kernel refused a change of the filter: {error}")
+            after[prefix] = NO_TRACES if known is None else self._paths.of(known, self._macs)
+        self._change(after)
 
-    def of_host(self, link: str, host: IPv6Address) -> list[Known]:
+    def at(self, place: Place) -> list[Known]:
         """Return the bindings that a host has, or had a moment ago, on one of our links."""
+        found = map(self._mirror.get, self._at.get(place, ()))
+        return [known for known in found if known is not None]
 
-        def here(known: Known) -> bool:
-            return any(
-                binding is not None
-                and (binding.serving, binding.link, binding.next_hop)
-                == (self._config.id, link, host)
-                for binding in (known.binding, known.former)
-            )
+    def _change(self, after: Mapping[IPv6Network, Traces]) -> None:
+        before = {prefix: self._traces.get(prefix, NO_TRACES) for prefix in after}
+        changes = difference(
+            {route for traces in after.values() for route in traces.routes},
+            {route for traces in before.values() for route in traces.routes},
+        )
+        failures = carry_out(self._table, changes)
+        for prefix, traces in after.items():
+            self._index(prefix, before[prefix].places, traces.places)
+            if traces is NO_TRACES:
+                self._traces.pop(prefix, None)
+            else:
+                self._traces[prefix] = traces
+        self._forget(failures)
+        members = [(before[prefix].members, traces.members) for prefix, traces in after.items()]
+        self._change_filter(
+            add=_difference((new, old) for old, new in members), remove=_difference(members)
+        )
 
-        return [known for known in self._mirror.known() if here(known)]
+    def _change_filter(self, add: Members, remove: Members) -> None:
+        if not (add or remove):
+            return
+        try:
+            self._filter.change(add, remove)
+        except OSError:
+            # Somebody has changed it, or taken it away.
+            self.resync_filter()
 
-    def _report(self, failures: Collection[tuple[object, OSError]]) -> None:
+    def _index(
+        self, prefix: IPv6Network, before: Iterable[Place], after: tuple[Place, ...]
+    ) -> None:
+        for place in before:
+            if place not in after:
+                others = tuple(one for one in self._at.get(place, ()) if one != prefix)
+                if others:
+                    self._at[place] = others
+                else:
+                    self._at.pop(place, None)
+        for place in after:
+            here = self._at.get(place, ())
+            if prefix not in here:
+                self._at[place] = (*here, prefix)
+
+    def _forget(self, failures: Iterable[Failure]) -> None:
+        """Complain of what failed, and do not take it for done."""
         for change, error in failures:
             self._complain(f"the kernel refused {change}: {error}")
+            prefix = change.route.source or change.route.destination
+            traces = self._traces.get(prefix)
+            if traces is not None:
+                routes = after_failures(set(traces.routes), [(change, error)])
+                self._traces[prefix] = replace(traces, routes=tuple(routes))
+
+
+def _difference(pairs: Iterable[tuple[Members, Members]]) -> Members:
+    """What the first ones have and the second ones have not."""
+    pairs = list(pairs)
+    return Members(
+        [one for these, others in pairs for one in these.served if one not in others.served],
+        [one for these, others in pairs for one in these.attached if one not in others.attached],
+    )

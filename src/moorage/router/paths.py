@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 
-from moorage.kernel.nftables import Attachment, FilterState
+from moorage.kernel.nftables import NO_MEMBERS, Attachment, FilterState, Members, Served
 from moorage.kernel.routes import Route, RouteKind, Rule, Seg6Encap, Seg6EndDT6
-from moorage.numbers import ROUTER_DOWN_TABLE, ROUTER_LINK_TABLE_BASE
-from moorage.router.config import DELEGATED_LENGTH, AccessLink, RouterConfig
+from moorage.numbers import ROUTER_DOWN_TABLE, ROUTER_LINK_TABLE_BASE, ROUTER_METRIC
+from moorage.router.config import DELEGATED_LENGTH, RouterConfig
 from moorage.router.mirror import Known
 from moorage.store.model import Binding, Router
 
@@ -24,22 +25,26 @@ Macs = Mapping[tuple[str, IPv6Address], bytes]
 """The link-layer addresses of hosts, by access interface and link-local address."""
 
 
+Place = tuple[str, IPv6Address]
+"""Where a host is: an access interface and the host's link-local address there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What one binding leaves in a router's kernel."""
+    """What one binding leaves in a router: there may be very many, so it is kept small.
 
-    routes: frozenset[Route] = frozenset()
-    served: frozenset[tuple[IPv6Address, IPv6Network]] = frozenset()
-    attached: frozenset[Attachment] = frozenset()
+    Attributes:
+        routes: each with another key.
+        members: of the packet filter's sets.
+        places: where the host is on our links, or was a moment ago.
+    """
+
+    routes: tuple[Route, ...] = ()
+    members: Members = NO_MEMBERS
+    places: tuple[Place, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Desired:
-    """Everything of ours that should be in a router's kernel."""
-
-    routes: frozenset[Route]
-    rules: frozenset[Rule]
-    filter: FilterState
+NO_TRACES = Traces()
 
 
 class Paths:
@@ -58,7 +63,9 @@ class Paths:
         self._me = config.id
         self._core = interfaces.get(config.core_interface)
         self._interfaces = interfaces
-        self._routers = routers
+        self._routers = dict(routers)
+        self._up = {name: Seg6Encap(router.up_sid) for name, router in routers.items()}
+        self._down = {name: Seg6Encap(router.down_sid) for name, router in routers.items()}
         self._tables = {
             link.interface: ROUTER_LINK_TABLE_BASE + position
             for position, link in enumerate(config.access)
@@ -68,131 +75,101 @@ class Paths:
         """Return the rules that lead packets from hosts to the source routes of their link."""
         return {Rule(table, table, iif=name) for name, table in self._tables.items()}
 
-    def standing(self) -> set[Route]:
+    def standing(self) -> list[Route]:
         """Return the routes that are there whatever is bound."""
-        routes = {
-            Route(_ANYWHERE, ROUTER_DOWN_TABLE, RouteKind.BLACKHOLE),
-            Route(self._config.pool, MAIN_TABLE, RouteKind.UNREACHABLE),
-        }
+        routes = [
+            _route(_ANYWHERE, ROUTER_DOWN_TABLE, RouteKind.BLACKHOLE),
+            _route(self._config.pool, MAIN_TABLE, RouteKind.UNREACHABLE),
+        ]
         sids = self._config.sids
         if self._core is not None:
             for sid, table in ((sids.down, ROUTER_DOWN_TABLE), (sids.up, MAIN_TABLE)):
-                routes.add(
-                    Route(
-                        IPv6Network(sid),
-                        MAIN_TABLE,
-                        interface=self._core,
-                        encap=Seg6EndDT6(table),
-                    )
-                )
+                end = Seg6EndDT6(table)
+                routes.append(_route(IPv6Network(sid), MAIN_TABLE, interface=self._core, encap=end))
         for link in self._config.access:
-            routes |= self._slaac(link)
+            index = self._interfaces.get(link.interface)
+            if link.slaac_prefix is not None and index is not None:
+                routes.append(_route(link.slaac_prefix, MAIN_TABLE, interface=index))
         return routes
-
-    def _slaac(self, link: AccessLink) -> set[Route]:
-        index = self._interfaces.get(link.interface)
-        if link.slaac_prefix is None or index is None:
-            return set()
-        return {Route(link.slaac_prefix, MAIN_TABLE, interface=index)}
 
     def of(self, known: Known, macs: Macs) -> Traces:
         """Return what a binding needs here."""
         binding, former = known.binding, known.former
         if not binding.held:
-            return Traces()
-        routes: set[Route] = set()
-        served: set[tuple[IPv6Address, IPv6Network]] = set()
-        attached: set[Attachment] = set()
+            return NO_TRACES
+        routes: list[Route] = []
+        served: list[Served] = []
+        places: list[Place] = []
         if binding.serving == self._me:
-            routes |= self._on_link(binding, (MAIN_TABLE, ROUTER_DOWN_TABLE))
-            routes |= self._to_anchor(binding)
-            attached |= _attachment(binding, macs)
+            routes += self._on_link(binding, MAIN_TABLE)
+            routes += self._visiting(binding)
+            routes += self._to_anchor(binding)
+            places += _place(binding)
         elif binding.anchor == self._me:
-            routes |= self._to_serving(binding, known.quiet)
-            served |= self._served(binding)
+            routes.append(self._to_serving(binding, known.quiet))
+            served += self._served(binding)
         if former is not None and former.serving == self._me:
             if binding.serving != self._me:
-                routes |= self._on_link(former, (ROUTER_DOWN_TABLE,))
+                routes += self._visiting(former)
             if binding.serving != self._me or binding.link != former.link:
-                routes |= self._to_anchor(former)
-            attached |= _attachment(former, macs)
+                routes += self._to_anchor(former)
+            places += (place for place in _place(former) if place not in places)
         elif former is not None and former.anchor == self._me:
-            served |= self._served(former)
-        return Traces(frozenset(routes), frozenset(served), frozenset(attached))
+            served += (pair for pair in self._served(former) if pair not in served)
+        if not (routes or served):
+            return NO_TRACES
+        attached = tuple(
+            Attachment(place[0], macs[place], binding.prefix) for place in places if place in macs
+        )
+        members = Members(tuple(served), attached) if served or attached else NO_MEMBERS
+        return Traces(tuple(routes), members, tuple(places))
 
-    def delivery(self, binding: Binding) -> set[Route]:
+    def delivery(self, binding: Binding) -> list[Route]:
         """Return the routes for what comes in by our *down* SID, if we are to serve the host."""
         if not binding.held or binding.serving != self._me:
-            return set()
-        return self._on_link(binding, (ROUTER_DOWN_TABLE,))
+            return []
+        return self._visiting(binding)
 
-    def _on_link(self, binding: Binding, tables: Iterable[int]) -> set[Route]:
+    def _visiting(self, binding: Binding) -> list[Route]:
+        """From the anchor to the host. Only anchors send to *down* SIDs, and none to its own."""
+        return [] if binding.anchor == self._me else self._on_link(binding, ROUTER_DOWN_TABLE)
+
+    def _on_link(self, binding: Binding, table: int) -> list[Route]:
         """To the host, by its link-local address: it answers for no other."""
         index = self._interfaces.get(binding.link or "")
         if index is None:
-            return set()
-        return {
-            Route(binding.prefix, table, gateway=binding.next_hop, interface=index)
-            for table in tables
-        }
+            return []
+        return [_route(binding.prefix, table, gateway=binding.next_hop, interface=index)]
 
-    def _to_anchor(self, binding: Binding) -> set[Route]:
+    def _to_anchor(self, binding: Binding) -> list[Route]:
         """From the host: what has a source of this prefix, if the prefix is not ours."""
         table = self._tables.get(binding.link or "")
         if binding.anchor == self._me or table is None:
-            return set()
-        anchor = self._routers.get(binding.anchor)
-        if anchor is None or self._core is None:
+            return []
+        up = self._up.get(binding.anchor)
+        if up is None or self._core is None:
             # Sent from here, the packets would be another network's with a foreign source.
-            return {
-                Route(_ANYWHERE, table, RouteKind.UNREACHABLE, source=binding.prefix),
-            }
-        return {
-            Route(
-                _ANYWHERE,
-                table,
-                source=binding.prefix,
-                interface=self._core,
-                encap=Seg6Encap(anchor.up_sid),
-            )
-        }
+            return [_route(_ANYWHERE, table, RouteKind.UNREACHABLE, source=binding.prefix)]
+        return [_route(_ANYWHERE, table, source=binding.prefix, interface=self._core, encap=up)]
 
-    def _to_serving(self, binding: Binding, quiet: bool) -> set[Route]:
+    def _to_serving(self, binding: Binding, quiet: bool) -> Route:
         """From the anchor to where the host is, if it is anywhere."""
-        serving = self._routers.get(binding.serving or "")
-        if serving is None or self._core is None:
+        down = self._down.get(binding.serving or "")
+        if down is None or self._core is None:
             kind = RouteKind.BLACKHOLE if quiet else RouteKind.UNREACHABLE
-            return {Route(binding.prefix, MAIN_TABLE, kind)}
-        return {
-            Route(
-                binding.prefix,
-                MAIN_TABLE,
-                interface=self._core,
-                encap=Seg6Encap(serving.down_sid),
-            )
-        }
+            return _route(binding.prefix, MAIN_TABLE, kind)
+        return _route(binding.prefix, MAIN_TABLE, interface=self._core, encap=down)
 
-    def _served(self, binding: Binding) -> set[tuple[IPv6Address, IPv6Network]]:
+    def _served(self, binding: Binding) -> list[Served]:
         serving = self._routers.get(binding.serving or "")
-        return set() if serving is None else {(serving.address, binding.prefix)}
+        return [] if serving is None else [(serving.address, binding.prefix)]
 
-    def desired(self, traces: Collection[Traces]) -> Desired:
-        """Return everything that should be, given what each binding leaves."""
-        return Desired(
-            routes=frozenset(self.standing().union(*(trace.routes for trace in traces))),
-            rules=frozenset(self.rules()),
-            filter=self.filter(
-                frozenset().union(*(trace.served for trace in traces)),
-                frozenset().union(*(trace.attached for trace in traces)),
-            ),
-        )
+    def routes(self, traces: Iterable[Traces]) -> list[Route]:
+        """Return all routes that should be, given what each binding leaves."""
+        return [*self.standing(), *(route for trace in traces for route in trace.routes)]
 
-    def filter(
-        self,
-        served: Iterable[tuple[IPv6Address, IPv6Network]],
-        attached: Iterable[Attachment],
-    ) -> FilterState:
-        """Return what the packet filter must know, given what all bindings leave."""
+    def filter(self, traces: Collection[Traces]) -> FilterState:
+        """Return what the packet filter must know, given what each binding leaves."""
         return FilterState(
             access=frozenset(self._tables),
             block=self._config.sids.block,
@@ -200,15 +177,19 @@ class Paths:
             routers=frozenset(
                 router.address for router in self._routers.values() if router.id != self._me
             ),
-            served=frozenset(served),
             prefix_length=DELEGATED_LENGTH,
             pools=frozenset(router.pool for router in self._routers.values()),
-            attached=frozenset(attached),
+            members=Members(
+                tuple(pair for trace in traces for pair in trace.members.served),
+                tuple(one for trace in traces for one in trace.members.attached),
+            ),
         )
 
 
-def _attachment(binding: Binding, macs: Macs) -> set[Attachment]:
+_route = partial(Route, metric=ROUTER_METRIC)
+
+
+def _place(binding: Binding) -> list[Place]:
     if binding.link is None or binding.next_hop is None:
-        return set()
-    mac = macs.get((binding.link, binding.next_hop))
-    return set() if mac is None else {Attachment(binding.link, mac, binding.prefix)}
+        return []
+    return [(binding.link, binding.next_hop)]

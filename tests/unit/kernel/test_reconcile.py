@@ -76,19 +76,24 @@ def test_two_desired_routes_with_one_key() -> None:
         difference({route, Route(PREFIXES[0], 254, interface=2)}, set())
 
 
-@given(DESIRED, st.lists(st.tuples(DESIRED, DESIRED), max_size=5))
-def test_changes_in_parts_add_up(
-    first: frozenset[Route], parts: list[tuple[frozenset[Route], frozenset[Route]]]
+@given(st.lists(DESIRED, max_size=5), DESIRED, st.booleans())
+def test_it_ends_in_what_is_desired_whatever_happened_before(
+    lives: list[frozenset[Route]], last: frozenset[Route], look: bool
 ) -> None:
-    kernel = FakeKernel().route_table()
-    reconciler = Reconciler(kernel)
-    assert reconciler.apply(first) == []
-    expected = {route.key: route for route in first}
-    for add, remove in parts:
-        assert reconciler.change(add, remove) == []
-        for route in remove:
-            expected.pop(route.key, None)
-        expected |= {route.key: route for route in add}
-        assert kernel.routes(ROUTE_PROTOCOL) == set(expected.values())
-    assert reconciler.apply(first) == []
-    assert kernel.routes(ROUTE_PROTOCOL) == first
+    kernel = FakeKernel()
+    foreign = Route(PREFIXES[0], 999, interface=1)
+    others = kernel.route_table(4)
+    assert others.apply([Add(foreign)]) == [None]
+    reconciler = Reconciler(kernel.route_table())
+    for desired in lives:
+        assert reconciler.apply(desired) == []
+    if look:
+        # Somebody took a part away, and an earlier life left others.
+        intruder = kernel.route_table()
+        intruder.apply([Remove(route) for route in sorted(last, key=repr)[::2]])
+        intruder.apply([Add(route) for route in sorted(last, key=repr)[1::3]])
+        assert reconciler.resync(last) == []
+    else:
+        assert reconciler.apply(last) == []
+    assert kernel.route_table().routes(ROUTE_PROTOCOL) == last
+    assert others.routes(4) == {foreign}

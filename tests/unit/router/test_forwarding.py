@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from moorage.kernel.fake import FakeKernel
 from moorage.kernel.fake_filter import FakeSidFilter
 from moorage.kernel.links import Link
+from moorage.kernel.nftables import Members
 from moorage.kernel.routes import Add, Remove, Route
 from moorage.numbers import ROUTE_PROTOCOL, ROUTER_DOWN_TABLE
 from moorage.router.forwarding import Forwarding
@@ -47,10 +49,12 @@ class World:
     def check(self) -> None:
         """The kernel has exactly what should be there."""
         paths = Paths(CONFIG, INTERFACES, self.mirror.routers)
-        wanted = paths.desired([paths.of(known, self.macs) for known in self.mirror.known()])
-        assert self.table.routes(ROUTE_PROTOCOL) == wanted.routes
-        assert self.table.rules(ROUTE_PROTOCOL) == wanted.rules
-        assert self.filter.state == wanted.filter
+        traces = [paths.of(known, self.macs) for known in self.mirror.known()]
+        wanted = paths.filter(traces)
+        members = Members(frozenset(wanted.members.served), frozenset(wanted.members.attached))
+        assert self.table.routes(ROUTE_PROTOCOL) == set(paths.routes(traces))
+        assert self.table.rules(ROUTE_PROTOCOL) == paths.rules()
+        assert self.filter.state == replace(wanted, members=members)
         assert self.complaints == []
 
 
@@ -130,14 +134,14 @@ def test_a_host_with_a_new_address_is_attached_by_it(world: World) -> None:
     world.mirror.learn(BindingChanged(1, mine), START)
     world.forwarding.update([mine.prefix])
     world.macs["acc0", SOURCE] = b"\x02\0\0\0\0\x09"
-    found = world.forwarding.of_host("acc0", SOURCE)
+    found = world.forwarding.at(("acc0", SOURCE))
     assert [known.binding for known in found] == [mine]
     world.forwarding.update([known.binding.prefix for known in found])
     world.check()
-    assert world.forwarding.of_host("acc0", IPv6Address("fe80::9")) == []
+    assert world.forwarding.at(("acc0", IPv6Address("fe80::9"))) == []
     moved = binding(1, ("ar2", "acc0"), 2)
     world.mirror.learn(BindingChanged(2, moved), START)
-    assert [known.binding for known in world.forwarding.of_host("acc0", SOURCE)] == [moved]
+    assert [known.binding for known in world.forwarding.at(("acc0", SOURCE))] == [moved]
 
 
 def test_what_the_kernel_refuses_is_reported(world: World) -> None:
@@ -155,7 +159,7 @@ def delivered(world: World, prefix: IPv6Network) -> set[Route]:
 
 
 def test_what_is_prepared_delivers_from_the_down_table_only(world: World) -> None:
-    coming = binding(1, ("ar1", "acc0"), seq=1)
+    coming = binding(2, ("ar1", "acc0"), seq=1)
     world.forwarding.prepare([coming])
     [route] = delivered(world, coming.prefix)
     assert (route.table, route.gateway) == (ROUTER_DOWN_TABLE, SOURCE)
@@ -163,7 +167,7 @@ def test_what_is_prepared_delivers_from_the_down_table_only(world: World) -> Non
 
 
 def test_what_was_prepared_and_committed_is_as_it_should_be(world: World) -> None:
-    coming = binding(1, ("ar1", "acc0"), seq=1)
+    coming = binding(2, ("ar1", "acc0"), seq=1)
     world.forwarding.prepare([coming])
     world.mirror.learn(BindingChanged(1, coming), START)
     world.forwarding.update([coming.prefix])
@@ -171,8 +175,8 @@ def test_what_was_prepared_and_committed_is_as_it_should_be(world: World) -> Non
 
 
 def test_what_was_prepared_in_vain_is_undone(world: World) -> None:
-    lost = binding(1, ("ar1", "acc0"), seq=2)
-    world.mirror.learn(BindingChanged(1, binding(1, ("ar2", "acc0"), seq=1)), START)
+    lost = binding(2, ("ar1", "acc0"), seq=2)
+    world.mirror.learn(BindingChanged(1, binding(2, ("ar2", "acc0"), seq=1)), START)
     world.forwarding.update([lost.prefix])
     world.forwarding.prepare([lost])
     world.forwarding.update([lost.prefix])
@@ -183,3 +187,32 @@ def test_what_others_serve_is_not_prepared(world: World) -> None:
     elsewhere = binding(1, ("ar2", "acc0"), seq=1)
     world.forwarding.prepare([elsewhere])
     assert delivered(world, elsewhere.prefix) == set()
+
+
+def test_a_host_that_comes_home_is_delivered_to_when_its_binding_is_changed(world: World) -> None:
+    home = binding(1, ("ar1", "acc0"), seq=1)
+    world.forwarding.prepare([home])
+    assert delivered(world, home.prefix) == set()
+
+
+def test_a_filter_that_somebody_took_away_is_made_anew(world: World) -> None:
+    world.filter.remove()
+    mine = binding(1, ("ar1", "acc0"), 1)
+    world.mirror.learn(BindingChanged(1, mine), START)
+    world.forwarding.update([mine.prefix])
+    world.check()
+
+
+def test_what_the_kernel_refused_is_tried_again(world: World) -> None:
+    link = world.kernel.links[2]
+    world.kernel.remove_link(2)
+    mine = binding(1, ("ar1", "acc0"), 1)
+    world.mirror.learn(BindingChanged(1, mine), START)
+    world.forwarding.update([mine.prefix])
+    assert world.complaints
+    world.complaints.clear()
+    world.kernel.set_link(link)
+    world.forwarding.update([mine.prefix])
+    assert {route.destination for route in world.table.routes(ROUTE_PROTOCOL)} >= {mine.prefix}
+    world.forwarding.resync_routes()
+    world.check()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.kernel.nftables import Attachment
-from moorage.kernel.routes import Route, RouteKind, Seg6Encap, Seg6EndDT6
+from moorage.kernel.nftables import Attachment, FilterState, Members
+from moorage.kernel.routes import Route, RouteKind, Rule, Seg6Encap, Seg6EndDT6
 from moorage.numbers import ROUTER_DOWN_TABLE, ROUTER_LINK_TABLE_BASE
+from moorage.router.config import RouterConfig
 from moorage.router.mirror import LINGER, Mirror
-from moorage.router.paths import MAIN_TABLE, Desired, Paths
+from moorage.router.paths import MAIN_TABLE, Macs, Paths
 from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import BindingChanged
@@ -81,11 +82,32 @@ def mirror_of(versions: Sequence[Binding], now: float) -> Mirror:
     return mirror
 
 
+@dataclass(frozen=True)
+class Desired:
+    """Everything of ours that should be in a router's kernel."""
+
+    routes: frozenset[Route]
+    rules: frozenset[Rule]
+    filter: FilterState
+
+
+def desired(
+    config: RouterConfig,
+    mirror: Mirror,
+    interfaces: Mapping[str, int] = INTERFACES,
+    macs: Macs = MACS,
+) -> Desired:
+    """Return what a router wants that knows this."""
+    paths = Paths(config, interfaces, mirror.routers)
+    traces = [paths.of(known, macs) for known in mirror.known()]
+    routes = paths.routes(traces)
+    assert len({route.key for route in routes}) == len(routes)
+    return Desired(frozenset(routes), frozenset(paths.rules()), paths.filter(traces))
+
+
 def wanted(number: int, versions: Sequence[Binding], now: float = START) -> Desired:
     """Return what the router ``ar<number>`` wants in its kernel."""
-    mirror = mirror_of(versions, now)
-    paths = Paths(ROUTERS[number - 1], INTERFACES, mirror.routers)
-    return paths.desired([paths.of(known, MACS) for known in mirror.known()])
+    return desired(ROUTERS[number - 1], mirror_of(versions, now))
 
 
 @dataclass(frozen=True)
@@ -151,7 +173,7 @@ class Network:
         assert isinstance(local.encap, Seg6EndDT6)
         if sid == end.sids.up and source in PREFIX:
             pair = (KNOWN_ROUTERS[router].address, PREFIX)
-            if pair not in self.wants[end.id].filter.served:
+            if pair not in self.wants[end.id].filter.members.served:
                 return Dropped(end.id, RouteKind.BLACKHOLE)
         return self.from_core(end.id, destination, source, local.encap.table)
 
@@ -294,9 +316,8 @@ def test_the_rules_are_one_for_each_access_link() -> None:
 def test_the_filter_knows_who_serves_and_who_is_attached() -> None:
     versions = history([("ar2", "acc1")])
     at_anchor, at_serving = wanted(1, versions, START + LINGER), wanted(2, versions)
-    assert at_anchor.filter.served == {(IPv6Address("2001:db8:c:2::2"), PREFIX)}
-    assert at_anchor.filter.attached == frozenset()
-    assert at_serving.filter.attached == {Attachment("acc1", MAC, PREFIX)}
+    assert at_anchor.filter.members == Members(((IPv6Address("2001:db8:c:2::2"), PREFIX),), ())
+    assert at_serving.filter.members == Members((), (Attachment("acc1", MAC, PREFIX),))
     assert at_serving.filter.routers == {
         IPv6Address("2001:db8:c:1::2"),
         IPv6Address("2001:db8:c:3::2"),
@@ -306,18 +327,12 @@ def test_the_filter_knows_who_serves_and_who_is_attached() -> None:
 
 
 def test_a_host_whose_address_is_not_known_yet_is_not_attached() -> None:
-    mirror = mirror_of([FIRST], START)
-    paths = Paths(ROUTERS[0], INTERFACES, mirror.routers)
-    assert (
-        paths.desired([paths.of(known, {}) for known in mirror.known()]).filter.attached
-        == frozenset()
-    )
+    assert not desired(ROUTERS[0], mirror_of([FIRST], START), macs={}).filter.members
 
 
 def test_interfaces_that_are_not_there_have_no_routes() -> None:
     versions = history([("ar2", "acc1")])
     mirror = mirror_of(versions, START)
     for config in ROUTERS:
-        paths = Paths(config, {}, mirror.routers)
-        routes = paths.desired([paths.of(known, MACS) for known in mirror.known()]).routes
+        routes = desired(config, mirror, interfaces={}).routes
         assert all(route.kind is not RouteKind.UNICAST for route in routes)
