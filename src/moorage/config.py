@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
+from moorage.accounts import GroupId, UserId
 from moorage.service import ServiceType
 
 T = TypeVar("T")
@@ -30,6 +31,10 @@ def _decode_hook(kind: type[Any], value: object) -> object:
         parse = IPv6Network
     elif kind is ServiceType:
         parse = ServiceType.from_slug
+    elif kind is UserId:
+        parse = UserId.parse
+    elif kind is GroupId:
+        parse = GroupId.parse
     elif kind is Path:
         parse = Path
     elif kind is bytes:
@@ -57,8 +62,8 @@ def parse(text: str, kind: type[T], name: str) -> T:
 def convert(data: object, kind: type[T], name: str) -> T:
     """Return the ``kind`` that decoded TOML or JSON describes; ``name`` stands for it in errors.
 
-    Addresses, prefixes, paths, service types (by slug) and ``bytes`` (hexadecimal) are written
-    as text.
+    Addresses, prefixes, paths, service types (by slug), users and groups (by name or number) and
+    ``bytes`` (hexadecimal) are written as text.
 
     Raises:
         ConfigError: a key is unknown, missing or has a wrong value.

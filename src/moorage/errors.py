@@ -9,14 +9,16 @@ _REASONS = {
     Reason.NONE: "",
     Reason.TYPE_NOT_OFFERED: "the network does not offer this type",
     Reason.POOL_FULL: "the network has no prefix left",
-    Reason.QUOTA: "a quota is used up",
-    Reason.NOT_AUTHORISED: "not authorised",
+    Reason.QUOTA: "the network's quota for this host is used up",
+    Reason.NOT_AUTHORISED: "the network does not allow it to this host",
     Reason.TRY_LATER: "the network asks to try again later",
     Reason.SIGNATURE_OR_TIME: "the network did not accept the signature or its time",
     Reason.DETACHED: "the host is not attached to any network",
     Reason.TIMEOUT: "the network did not deliver in time",
     Reason.NO_SERVICE: "no On-Demand service here",
     Reason.BAD_REQUEST: "the request was not understood",
+    Reason.HOST_NOT_AUTHORISED: "this host does not allow it to this application",
+    Reason.HOST_QUOTA: "this host's quota is used up",
 }
 
 

@@ -67,6 +67,13 @@ class RetireLink:
 
 
 @dataclass(frozen=True, slots=True)
+class Publish:
+    """Let the host's name have these addresses; tell `HostCore.published`."""
+
+    addresses: frozenset[IPv6Address]
+
+
+@dataclass(frozen=True, slots=True)
 class Persist:
     """Write the state file."""
 
@@ -86,6 +93,7 @@ Action = (
     | CountSockets
     | DestroySockets
     | RetireLink
+    | Publish
     | Persist
     | Tell
 )

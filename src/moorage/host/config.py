@@ -7,6 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from moorage.host.naming import DnsConfig
+from moorage.host.quota import QuotaTable
+from moorage.host.rules import Rule, default_rules, types_delegated, types_of
 from moorage.management.config import HostManagement
 from moorage.service import ServiceType
 
@@ -19,6 +22,18 @@ class RetireSlaac(StrEnum):
     NO = "no"
 
 
+class Obedience(StrEnum):
+    """What becomes of the policy that a network dictates (draft section 3.4)."""
+
+    FOLLOW = "follow"
+    """All of it holds here, too: only what it permits, its types at boot beside ours, and its
+    default type where we have none."""
+    LIMIT = "limit"
+    """Only what it permits is asked for; the rest is not heeded."""
+    IGNORE = "ignore"
+    """None of it is heeded; what it does not permit, the network has to refuse itself."""
+
+
 class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The keys of the file; times are seconds.
 
@@ -27,7 +42,11 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         socket: where applications reach the daemon.
         state: folder of the host's key and of what must outlive the daemon.
         at_boot: types to have an address of whenever there is a network.
+        default_type: what an application gets that names no type; empty: what the network chooses.
+            Those that know nothing of types get it, too, by source address selection.
+        fresh: types of which every socket gets an address of its own although there is one.
         linger: how long an address is kept after its last socket.
+        keep: types whose address is kept for good instead.
         dwell: how long a link serves before a newer one takes over while both are up.
         hold: how long packets of a detached host are dropped silently before they are refused.
         wait: how long ``setsc()`` waits for a network that knows the service.
@@ -37,14 +56,21 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         destroy_sockets: end the sockets on an address that became invalid, so that calls on them
             fail at once.
         optimistic_dad: set optimistic duplicate address detection (RFC 4429) on the interfaces.
+        network_policy: what becomes of the policy that a network dictates.
+        rules: who may have what; the first that fits a caller decides.
+        quota: how many addresses and requests to the network somebody may have.
         management: where, and for whom, the daemon can be looked into.
+        dns: where the host's Fixed addresses are published.
     """
 
     interfaces: list[str]
     socket: Path = Path("/run/moorage/host.sock")
     state: Path = Path("/var/lib/moorage")
     at_boot: list[str] = []
+    default_type: str = ""
+    fresh: list[str] = []
     linger: float = 30.0
+    keep: list[str] = msgspec.field(default_factory=lambda: [ServiceType.FIXED.slug])
     dwell: float = 1.0
     hold: float = 10.0
     wait: float = 5.0
@@ -53,23 +79,40 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     retire_slaac: RetireSlaac = RetireSlaac.REMOVE
     destroy_sockets: bool = True
     optimistic_dad: bool = True
+    network_policy: Obedience = Obedience.LIMIT
+    rules: list[Rule] = msgspec.field(name="rule", default_factory=default_rules)
+    quota: QuotaTable = QuotaTable()
     management: HostManagement = HostManagement()
+    dns: DnsConfig = DnsConfig()
 
     def __post_init__(self) -> None:
         """Check what types alone do not say."""
         if not self.interfaces:
             raise ValueError("interfaces: name at least one")
-        try:
-            types = self.types_at_boot
-        except ValueError as error:
-            raise ValueError(f"at_boot: {error}") from None
-        if ServiceType.NON_PERSISTENT in types:
-            raise ValueError("at_boot: non-persistent is what every network gives by itself")
+        types_delegated("at_boot", self.at_boot)
+        types_delegated("fresh", self.fresh)
+        types_of("keep", self.keep)
+        types_of("default_type", [self.default_type] if self.default_type else [])
         for key in ("linger", "dwell", "hold", "wait", "support_wait", "unsupported_memory"):
             if getattr(self, key) < 0:
                 raise ValueError(f"{key}: must not be negative")
 
     @property
-    def types_at_boot(self) -> list[ServiceType]:
-        """The types that `at_boot` names by slug."""
-        return [ServiceType.from_slug(slug) for slug in self.at_boot]
+    def types_at_boot(self) -> frozenset[ServiceType]:
+        """``at_boot`` as types."""
+        return types_delegated("at_boot", self.at_boot)
+
+    @property
+    def types_fresh(self) -> frozenset[ServiceType]:
+        """``fresh`` as types."""
+        return types_delegated("fresh", self.fresh)
+
+    @property
+    def types_kept(self) -> frozenset[ServiceType]:
+        """``keep`` as types."""
+        return types_of("keep", self.keep)
+
+    @property
+    def type_by_default(self) -> ServiceType | None:
+        """``default_type`` as a type."""
+        return ServiceType.from_slug(self.default_type) if self.default_type else None

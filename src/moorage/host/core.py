@@ -16,6 +16,7 @@ from moorage.host.actions import (
     Answer,
     CountSockets,
     Persist,
+    Publish,
     Reconcile,
     SendDhcp,
 )
@@ -24,6 +25,7 @@ from moorage.host.attachment import Attachment
 from moorage.host.caller import Caller
 from moorage.host.config import HostConfig
 from moorage.host.demand import Demand
+from moorage.host.events import NameNotPublished, NamePublished
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.movement import Movement
@@ -93,6 +95,7 @@ class HostCore:
             self._known.leases.next_timer(self._known.config.hold),
             self._known.serving.next_timer(self._known.attachments.newest_first()),
             self._asking.next_timer(),
+            self._known.naming.next_timer(),
         ]
         return min((time for time in times if time is not None), default=None)
 
@@ -223,6 +226,20 @@ class HostCore:
         self._tenure.take(known.requester.settle(now), now)
         self._movement.review(now)
         self._asking.send(now)
+        addresses = known.naming.take_due(now)
+        if addresses is not None:
+            known.out.append(Publish(addresses))
+        return self._flush()
+
+    def published(
+        self, addresses: frozenset[IPv6Address], why_not: str, now: float
+    ) -> list[Action]:
+        """Take in that the host's name has these addresses, unless there is a reason why not."""
+        name = self._known.config.dns.name
+        self._known.naming.done(addresses, not why_not, now)
+        self._known.tell(
+            NameNotPublished(name, why_not) if why_not else NamePublished(name, tuple(addresses))
+        )
         return self._flush()
 
     def _flush(self) -> list[Action]:
@@ -234,6 +251,7 @@ class HostCore:
         router that were solicited first would be busy with its advertisement when the Rebind
         arrives.
         """
+        self._known.naming.want(self._known.leases.addresses(ServiceType.FIXED))
         out, self._known.out = self._known.out, []
         return sorted(_without_repeats(out), key=_order)
 

@@ -19,6 +19,7 @@ from moorage.host.actions import (
     CountSockets,
     DestroySockets,
     Persist,
+    Publish,
     Reconcile,
     RetireLink,
     SendDhcp,
@@ -30,6 +31,7 @@ from moorage.host.config import HostConfig
 from moorage.host.core import HostCore
 from moorage.host.inside import Inside
 from moorage.host.kernel import HostKernel, Wanted, use_optimistic_addresses
+from moorage.host.publisher import Publisher
 from moorage.host.requester import NetworkTime, Transmission
 from moorage.host.sockets import DhcpSocket, RouterSocket
 from moorage.host.state import StateFile
@@ -120,6 +122,7 @@ class _HostDaemon:
             [Group.LINK, Group.ADDRESS, Group.ROUTE, Group.RULE],
             except_port=self._kernel.route_port,
         )
+        self._publisher = Publisher(config.dns, self._published)
         self._timer: asyncio.TimerHandle | None = None
         self._repair: asyncio.TimerHandle | None = None
         self._applications: ApplicationServer | None = None
@@ -149,6 +152,7 @@ class _HostDaemon:
         """Stop listening; the kernel keeps what it has."""
         if self._applications is not None:
             self._applications.close()
+        self._publisher.close()
         for source in (self._dhcp, self._routers, self._monitor, self._destroyed):
             self._loop.remove_reader(source)
         for timer in (self._timer, self._repair):
@@ -280,6 +284,8 @@ class _HostDaemon:
                     self._try(self._kernel.destroy_sockets, address, cookies)
                 case RetireLink():
                     self._try(self._kernel.retire, action, self._config.retire_slaac)
+                case Publish(addresses):
+                    self._publisher.start(addresses)
                 case Persist():
                     self._try(self._state.save, self._core.leases, self._name)
                 case Tell(event):
@@ -340,6 +346,9 @@ class _HostDaemon:
             operation(*args, **kwargs)
         except OSError as error:
             _log.error("%s", error)
+
+    def _published(self, addresses: frozenset[IPv6Address], why_not: str) -> None:
+        self._do(self._core.published(addresses, why_not, _now()))
 
     def _set_timer(self) -> None:
         if self._timer is not None:

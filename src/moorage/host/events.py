@@ -148,6 +148,26 @@ class Declined(_Event, frozen=True):
         return f"{self.prefix} ({self.type.slug}): {self.why}"
 
 
+class NamePublished(_Event, frozen=True):
+    """The host's name in DNS has its Fixed addresses, which may be none."""
+
+    name: str
+    addresses: tuple[IPv6Address, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} has {', '.join(map(str, self.addresses)) or 'no address'}"
+
+
+class NameNotPublished(_Event, frozen=True):
+    """The host's name in DNS could not be changed; it will be tried again."""
+
+    name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.name} could not be published: {self.why}"
+
+
 HostEvent = (
     LinkAttached
     | LinkLeft
@@ -158,4 +178,6 @@ HostEvent = (
     | AddressReleased
     | AddressGone
     | Declined
+    | NamePublished
+    | NameNotPublished
 )

@@ -11,6 +11,7 @@ from moorage.host.config import HostConfig
 from moorage.host.events import HostEvent
 from moorage.host.interface_id import InterfaceIdentifiers
 from moorage.host.leases import Leases
+from moorage.host.naming import Naming
 from moorage.host.ordinary import OrdinaryAddresses
 from moorage.host.requester import Requester
 from moorage.host.serving import Serving
@@ -26,7 +27,7 @@ class Known:
 
     def __init__(self, config: HostConfig, duid: bytes, secret: bytes, random: Random) -> None:
         self.config = config
-        self.at_boot = config.types_at_boot
+        self.at_boot = sorted(config.types_at_boot)
         self.random = random
         self.identifiers = InterfaceIdentifiers(secret, random)
         self.attachments = Attachments(config.interfaces)
@@ -35,6 +36,7 @@ class Known:
         self.leases = Leases()
         self.waiting = Waiting()
         self.ordinary = OrdinaryAddresses()
+        self.naming = Naming(config.dns)
         self.out: list[Action] = []
 
     @property

@@ -27,6 +27,10 @@ class Leases:
         """Return the leases that have an address."""
         return [lease for lease in self._leases.values() if lease.alive]
 
+    def addresses(self, type_: ServiceType) -> frozenset[IPv6Address]:
+        """Return the addresses of one type."""
+        return frozenset(x.address for x in self.alive() if x.type is type_ and x.address)
+
     def add(self, lease: Lease) -> None:
         """Take a lease in."""
         self._leases[lease.iaid] = lease

@@ -41,6 +41,10 @@ class Operation(IntEnum):
     HOLD = 2
     """An address of a service type without a socket; its linger time starts at once."""
 
+    DEFAULT = 4
+    """An address of the type that policy chooses (draft section 3.4) for the socket that comes
+    along; the request's type is 0."""
+
 
 class Reason(IntEnum):
     """Why a request failed; 1 to 6 are the network's refusals by their numbers on the wire."""
@@ -60,6 +64,11 @@ class Reason(IntEnum):
     """The network does not know the service."""
     BAD_REQUEST = 19
     """The application asked for something that makes no sense."""
+    HOST_NOT_AUTHORISED = 21
+    """The host's policy does not give this type to this application."""
+    HOST_QUOTA = 22
+    """The application, its user or the host has as many addresses, or has made as many requests of
+    late, as the host's policy allows."""
 
 
 @dataclass(frozen=True, slots=True)

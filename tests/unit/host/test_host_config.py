@@ -14,7 +14,10 @@ def test_least() -> None:
     assert config == HostConfig(interfaces=["wl0"])
     assert (config.linger, config.hold, config.wait, config.support_wait) == (30, 10, 5, 1)
     assert config.unsupported_memory == 60
-    assert config.types_at_boot == []
+    assert config.types_at_boot == set()
+    assert config.types_kept == {ServiceType.FIXED}
+    assert config.type_by_default is None
+    assert config.types_fresh == set()
 
 
 def test_most() -> None:
@@ -30,7 +33,7 @@ def test_most() -> None:
     """
     config = parse(text, HostConfig, "host.toml")
     assert config.socket == Path("/tmp/host.sock")
-    assert config.types_at_boot == [ServiceType.FIXED, ServiceType.GRACEFUL_REPLACEMENT]
+    assert config.types_at_boot == {ServiceType.FIXED, ServiceType.GRACEFUL_REPLACEMENT}
     assert (config.linger, config.dwell) == (0, 0.5)
     assert config.retire_slaac is RetireSlaac.DEPRECATE
 
@@ -45,7 +48,28 @@ def test_most() -> None:
         ('interfaces = ["wl0"]\nwait = "long"', "wait"),
         ('interfaces = ["wl0"]\nat_boot = ["lasting"]', "session-lasting"),
         ('interfaces = ["wl0"]\nat_boot = ["non-persistent"]', "non-persistent"),
+        ('interfaces = ["wl0"]\nfresh = ["non-persistent"]', "fresh: non-persistent"),
+        (
+            'interfaces = ["wl0"]\nkeep = ["all"]',
+            "keep: unknown service type 'all'; allowed: fixed",
+        ),
+        ('interfaces = ["wl0"]\ndefault_type = "best"', "default_type: unknown service type"),
+        ('interfaces = ["wl0"]\nnetwork_policy = "obey"', "allowed: follow, limit, ignore"),
         ('interfaces = ["wl0"]\nretire_slaac = "maybe"', "retire_slaac"),
+        ('interfaces = ["wl0"]\n[[rule]]\nuser = ["root"]', "allowed: users, groups, units"),
+        ('interfaces = ["wl0"]\n[[rule]]\nusers = "root"', "rule[0].users: Expected `array`"),
+        (
+            'interfaces = ["wl0"]\n[[rule]]\nusers = ["no one"]',
+            "rule[0].users[0]: this host has no",
+        ),
+        ('interfaces = ["wl0"]\n[[rule]]\ngroups = ["?"]', "rule[0].groups[0]: this host has no"),
+        ('interfaces = ["wl0"]\n[[rule]]\ntypes = ["best"]', "rule[0]: types: unknown"),
+        (
+            'interfaces = ["a"]\n[[rule]]\n[[rule]]\ntypes = ["fixed"]\ndefault = "non-persistent"',
+            "rule[1]: default: must be one of the rule's types, fixed",
+        ),
+        ('interfaces = ["wl0"]\n[quota.users]\nrequests = 3', "allowed: application, user, all"),
+        ('interfaces = ["wl0"]\n[quota.user]\nrequests = -3', "quota.user.requests: Expected"),
         ('interfaces = ["wl0"]\nlingre = 3', "lingre"),
         ("interfaces = [", "not TOML"),
     ],
