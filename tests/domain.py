@@ -19,7 +19,7 @@ from moorage.router.server import DelegationServer
 from moorage.service import ServiceType
 from moorage.store.memory import MemoryStore
 from moorage.store.model import Binding
-from moorage.store.protocol import Change
+from moorage.store.protocol import BindingStore, Change
 from moorage.wire.dhcp6 import (
     ClientId,
     IaPd,
@@ -71,7 +71,7 @@ class Clock:
 class Site:
     """One router of a domain: its server, with the store's present state as its mirror."""
 
-    def __init__(self, config: RouterConfig, store: MemoryStore, clock: Clock) -> None:
+    def __init__(self, config: RouterConfig, store: BindingStore, clock: Clock) -> None:
         self.config = config
         self.link: AccessLink = config.access[0]
         self.link_id = config.link_id(self.link)

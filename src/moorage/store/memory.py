@@ -129,7 +129,7 @@ class MemoryStore:
                 binding = None
                 fits = stored is not None and stored.seq == expected_seq
         if binding is not None and binding.held:
-            fits = fits and self._held.get(_name(binding), change.prefix) == change.prefix
+            fits = fits and self._held.get(binding.name, change.prefix) == change.prefix
         if not fits:
             raise Conflict(change.prefix)
         return binding
@@ -138,11 +138,11 @@ class MemoryStore:
         """Make ``binding`` the one of the prefix (None: none) and return the one before."""
         before = self._bindings.pop(prefix, None)
         if before is not None and before.held:
-            del self._held[_name(before)]
+            del self._held[before.name]
         if binding is not None:
             self._bindings[prefix] = binding
             if binding.held:
-                self._held[_name(binding)] = prefix
+                self._held[binding.name] = prefix
         return before
 
     def _since(self, after: int) -> list[tuple[Event, ...]]:
@@ -160,8 +160,3 @@ class MemoryStore:
     def _wake(self) -> None:
         for changed in self._watchers:
             changed.set()
-
-
-def _name(binding: Binding) -> tuple[bytes, int, bool]:
-    """What the client calls it: unique among held bindings."""
-    return binding.client, binding.iaid, binding.is_address

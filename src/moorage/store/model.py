@@ -79,6 +79,11 @@ class Binding:
         return self.prefix.prefixlen == ADDRESS_LENGTH
 
     @property
+    def name(self) -> tuple[bytes, int, bool]:
+        """What tells it from everything else that a client holds."""
+        return self.client, self.iaid, self.is_address
+
+    @property
     def held(self) -> bool:
         """Whether a client holds the prefix: False as soon as it is released."""
         return self.state is not BindingState.RELEASED

@@ -38,6 +38,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     state: BindingState
     preferred_until: _Time
     valid_until: _Time
+    reconfigurable: bool = False
 
     def __post_init__(self) -> None:
         """Check what types alone do not say."""
@@ -68,6 +69,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             state=binding.state,
             preferred_until=binding.preferred_until,
             valid_until=binding.valid_until,
+            reconfigurable=binding.reconfigurable,
         )
 
     def binding(self) -> Binding:
@@ -87,6 +89,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             state=self.state,
             preferred_until=self.preferred_until,
             valid_until=self.valid_until,
+            reconfigurable=self.reconfigurable,
         )
 
 

@@ -82,8 +82,8 @@ def _change(stored: Binding | None, wanted: Binding, overwrite: bool) -> Create 
         return None
     if overwrite:
         return Update(replace(wanted, seq=max(stored.seq + 1, wanted.seq)), stored.seq)
-    same_life = (stored.client, stored.iaid) == (wanted.client, wanted.iaid)
-    return Update(wanted, stored.seq) if same_life and wanted.seq > stored.seq else None
+    follows = stored.name == wanted.name and stored.seq < wanted.seq
+    return Update(wanted, stored.seq) if follows else None
 
 
 def _differs(stored: Binding | None, wanted: Binding) -> bool:
@@ -99,7 +99,7 @@ def _check_names(
     """Check that no client would hold one IAID twice."""
     replaced = {change.prefix for change in changes.values()}
     holders = {
-        (binding.client, binding.iaid): binding.prefix
+        binding.name: binding.prefix
         for binding in stored.values()
         if binding.held and binding.prefix not in replaced
     }
@@ -107,7 +107,7 @@ def _check_names(
         binding = change.binding
         if not binding.held:
             continue
-        holder = holders.setdefault((binding.client, binding.iaid), binding.prefix)
+        holder = holders.setdefault(binding.name, binding.prefix)
         if holder != binding.prefix:
             raise ConfigError(
                 f"{name}:{line}: iaid: the client holds {holder} by {binding.iaid} already"

@@ -26,7 +26,7 @@ def consistent(binding: Binding) -> Binding:
         client=binding.client or b"x",
         serving=(binding.serving or "ar1") if served else None,
         link=(binding.link or "acc0") if served else None,
-        next_hop=(binding.next_hop or binding.prefix[1]) if served else None,
+        next_hop=(binding.next_hop or binding.prefix[0]) if served else None,
     )
 
 
@@ -54,6 +54,7 @@ def test_a_line_is_as_people_write_it(binding: Binding) -> None:
         "state": "active",
         "preferred_until": 1_700_003_600.5,
         "valid_until": 1_700_007_200.25,
+        "reconfigurable": False,
     }
 
 

@@ -112,6 +112,13 @@ async def test_no_client_holds_an_iaid_twice(
     assert await content(store) == [binding]
 
 
+async def test_an_address_and_a_prefix_may_have_one_iaid(
+    store: MemoryStore, binding: Binding
+) -> None:
+    address = replace(binding, prefix=IPv6Network(binding.prefix[1]))
+    assert await restore(store, lines(binding, address), "x") == Restored(2, 0, 0)
+
+
 class Busy(MemoryStore):
     """A store in which somebody changes a binding just before each of the first commits."""
 

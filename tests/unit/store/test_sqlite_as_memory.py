@@ -32,7 +32,9 @@ KEEP = 4
 T = TypeVar("T")
 
 # Few values, so that changes meet each other.
-prefixes = st.sampled_from([IPv6Network(f"2001:db8:0:{n}::/64") for n in range(3)])
+prefixes = st.sampled_from(
+    [IPv6Network(f"2001:db8:0:{n}::/64") for n in range(3)] + [IPv6Network("2001:db8::1")]
+)
 clients = st.sampled_from([b"a", b"b"])
 anchors = st.sampled_from(["ar1", "ar2"])
 seqs = st.integers(1, 3)
@@ -54,6 +56,7 @@ bindings = st.builds(
     state=st.sampled_from(BindingState),
     preferred_until=times,
     valid_until=times,
+    reconfigurable=st.booleans(),
 )
 changes = st.one_of(
     st.builds(Create, bindings),
