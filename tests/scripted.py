@@ -261,6 +261,7 @@ class Host:
         cookie: int | None = 1,
         *,
         on_net: bool = False,
+        lifetime: int = 0,
         timeout: float = 0.0,
         client: str = "application",
         caller: Caller = CALLER,
@@ -268,7 +269,8 @@ class Host:
         """Ask as an application does and return the request's number."""
         self._request += 1
         operation = Operation.HOLD if cookie is None else Operation.SETSC
-        request = Request(self._request, operation, kind, on_net, int(timeout * 1000))
+        milliseconds = int(timeout * 1000)
+        request = Request(self._request, operation, kind, on_net, milliseconds, lifetime)
         self.do(self.core.setsc(client, caller, request, cookie, self.now))
         reply = self.replies.get(self._request)
         if reply is not None and reply.status == 0 and cookie is not None:
@@ -281,10 +283,12 @@ class Host:
         cookie: int | None = 1,
         *,
         on_net: bool = False,
+        lifetime: int = 0,
         caller: Caller = CALLER,
     ) -> Reply:
         """Ask and return the reply, which must have come in the same call."""
-        return self.replies[self.setsc(kind, cookie, on_net=on_net, caller=caller)]
+        number = self.setsc(kind, cookie, on_net=on_net, lifetime=lifetime, caller=caller)
+        return self.replies[number]
 
     def close(self, cookie: int) -> None:
         """End a socket, as an application does."""

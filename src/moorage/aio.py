@@ -19,16 +19,19 @@ async def setsc(
     *,
     on_net: bool = False,
     timeout: float | None = None,  # noqa: ASYNC109 - the daemon keeps it, so that it can tell why
+    lifetime: int | None = None,
 ) -> IPv6Address:
     """Return a source address of type ``service`` for ``sock``; see `moorage.setsc`.
 
     Raises:
         SetscError: as `moorage.setsc` does.
-        ValueError: ``sock`` is no IPv6 socket.
+        ValueError: ``sock`` is no IPv6 socket, or ``lifetime`` is not for this type.
     """
     if sock.family != socket.AF_INET6:
         raise ValueError("setsc() is about IPv6 sockets")
-    request = client.new_request(Operation.SETSC, service, on_net=on_net, timeout=timeout)
+    request = client.new_request(
+        Operation.SETSC, service, on_net=on_net, timeout=timeout, lifetime=lifetime
+    )
     loop = asyncio.get_running_loop()
     with client.connect(blocking=False) as connection:
         try:

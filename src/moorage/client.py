@@ -16,6 +16,7 @@ from moorage.wire.errors import WireError
 DEFAULT_SOCKET = "/run/moorage/host.sock"
 """Where the daemon listens, unless the environment's MOORAGE_SOCKET says otherwise."""
 
+_LONGEST_LIFETIME = 0xFFFF_FFFF
 _numbers = itertools.count(1)
 
 
@@ -49,9 +50,22 @@ def connect(*, blocking: bool = True) -> socket.socket:
 
 
 def new_request(
-    operation: Operation, service: int, *, on_net: bool, timeout: float | None
+    operation: Operation,
+    service: int,
+    *,
+    on_net: bool,
+    timeout: float | None,
+    lifetime: int | None = None,
 ) -> Request:
-    """Return a request with a number of its own; ``timeout`` is seconds, none: the daemon's."""
+    """Return a request with a number of its own; times are seconds, none: the daemon's.
+
+    Raises:
+        ValueError: ``lifetime`` is not for this type, or out of its range.
+    """
+    if lifetime is not None and service != ServiceType.SESSION_LASTING:
+        raise ValueError("only a Session-lasting address can have a lifetime")
+    if lifetime is not None and not 0 < lifetime <= _LONGEST_LIFETIME:
+        raise ValueError(f"lifetime is {lifetime}, not 1 to {_LONGEST_LIFETIME} seconds")
     milliseconds = 0 if timeout is None else max(1, round(timeout * 1000))
     return Request(
         next(_numbers) & 0xFFFF_FFFF,
@@ -59,6 +73,7 @@ def new_request(
         int(service),
         on_net,
         min(milliseconds, 0xFFFF_FFFF),
+        lifetime or 0,
     )
 
 
@@ -127,6 +142,7 @@ def setsc(
     *,
     on_net: bool = False,
     timeout: float | None = None,
+    lifetime: int | None = None,
 ) -> IPv6Address:
     """Return a source address of type ``service`` for ``sock`` (draft section 6.1).
 
@@ -138,16 +154,21 @@ def setsc(
         on_net: require a new prefix of the network that the host is on now, as
             IPV6_REQUIRE_SRC_ON_NET does (draft section 6.2).
         timeout: seconds to wait for the network; none leaves it to the daemon.
+        lifetime: seconds for which a Session-lasting address is given to new sockets, lest
+            somebody track the application by it (draft section 7). It is shared with those alone
+            that ask for the same. Then the address is deprecated; this socket keeps it.
 
     Raises:
         RequiredIPNotSupported: neither this host nor this network knows the type; at once where
             there is no daemon.
         RequiredIPFailed: the network could not fulfil the request.
-        ValueError: ``sock`` is no IPv6 socket.
+        ValueError: ``sock`` is no IPv6 socket, or ``lifetime`` is not for this type.
     """
     if sock.family != socket.AF_INET6:
         raise ValueError("setsc() is about IPv6 sockets")
-    request = new_request(Operation.SETSC, service, on_net=on_net, timeout=timeout)
+    request = new_request(
+        Operation.SETSC, service, on_net=on_net, timeout=timeout, lifetime=lifetime
+    )
     return ask(request, sock).address
 
 

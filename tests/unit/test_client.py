@@ -19,6 +19,7 @@ from moorage.numbers import EAI_REQUIREDIPFAILED, EAI_REQUIREDIPNOTSUPPORTED
 from moorage.wire.app import REQUEST_LENGTH, Operation, Reason, Reply, Request, decode_request
 
 FIXED = moorage.ServiceType.FIXED
+LASTING = moorage.ServiceType.SESSION_LASTING
 LOOPBACK = IPv6Address("::1")
 Answering = Callable[[Request], list[bytes]]
 
@@ -337,3 +338,21 @@ async def test_the_loop_goes_on_while_somebody_waits(start: Start, sock: socket.
     assert not waiting.done()
     release.set()
     assert await waiting == LOOPBACK
+
+
+@pytest.mark.parametrize("lifetime", [0, -1, 2**32])
+def test_lifetimes_that_make_no_sense(sock: socket.socket, lifetime: int) -> None:
+    with pytest.raises(ValueError, match="1 to 4294967295 seconds"):
+        moorage.setsc(sock, LASTING, lifetime=lifetime)
+
+
+def test_only_a_session_lasting_address_can_have_a_lifetime(sock: socket.socket) -> None:
+    with pytest.raises(ValueError, match="Session-lasting"):
+        moorage.setsc(sock, FIXED, lifetime=60)
+
+
+def test_the_lifetime_is_asked_for(start: Start, sock: socket.socket) -> None:
+    daemon = start(gives(LOOPBACK))
+    moorage.setsc(sock, LASTING, lifetime=60)
+    asyncio.run(aio.setsc(sock, LASTING, lifetime=61))
+    assert [request.lifetime for request in daemon.requests] == [60, 61]

@@ -62,7 +62,7 @@ class Asking:
         return [
             type_
             for type_ in self._known.at_boot
-            if leases.usable(type_) is None and leases.requested(type_) is None
+            if not leases.usable(type_) and leases.requested(type_) is None
         ]
 
     def renew(self, lease: Lease, now: float) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from moorage.host.lifetimes import Lifetimes
 from moorage.host.naming import DnsConfig
 from moorage.host.quota import QuotaTable
 from moorage.host.rules import Rule, default_rules, types_delegated, types_of
@@ -59,6 +60,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         network_policy: what becomes of the policy that a network dictates.
         rules: who may have what; the first that fits a caller decides.
         quota: how many addresses and requests to the network somebody may have.
+        lifetimes: how long addresses of each type are given to new sockets.
         management: where, and for whom, the daemon can be looked into.
         dns: where the host's Fixed addresses are published.
     """
@@ -82,6 +84,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     network_policy: Obedience = Obedience.LIMIT
     rules: list[Rule] = msgspec.field(name="rule", default_factory=default_rules)
     quota: QuotaTable = QuotaTable()
+    lifetimes: Lifetimes = Lifetimes()
     management: HostManagement = HostManagement()
     dns: DnsConfig = DnsConfig()
 

@@ -30,6 +30,7 @@ from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.movement import Movement
 from moorage.host.occupancy import Occupancy
+from moorage.host.renewal import Renewal
 from moorage.host.tenure import Tenure
 from moorage.host.waiting import Waiter, refusal
 from moorage.kernel.addresses import Address
@@ -51,8 +52,11 @@ class HostCore:
         self._known = Known(config, duid, secret, random)
         self._asking = Asking(self._known)
         self._occupancy = Occupancy(self._known, self._asking)
-        self._tenure = Tenure(self._known, self._asking, self._occupancy)
-        self._demand = Demand(self._known, self._asking, self._tenure)
+        self._renewal = Renewal(self._known, self._asking, self._occupancy)
+        self._tenure = Tenure(self._known, self._asking, self._occupancy, self._renewal)
+        self._demand = Demand(
+            self._known, self._asking, self._occupancy, self._renewal, self._tenure
+        )
         self._movement = Movement(self._known, self._asking, self._demand)
 
     # ---- what the shell reads ------------------------------------------------------------------
@@ -93,6 +97,7 @@ class HostCore:
             self._known.requester.next_timer(),
             self._known.waiting.next_timer(service_known=self._known.service_known),
             self._known.leases.next_timer(self._known.config.hold),
+            self._renewal.next_timer(),
             self._known.serving.next_timer(self._known.attachments.newest_first()),
             self._asking.next_timer(),
             self._known.naming.next_timer(),
@@ -166,6 +171,7 @@ class HostCore:
         """
         outcomes = self._known.requester.receive(interface, source, message, now)
         self._tenure.take(outcomes, now)
+        self._renewal.poll(now)
         if outcomes:
             self._movement.review(now)
         self._asking.send(now)
@@ -179,25 +185,25 @@ class HostCore:
             type_ = ServiceType(request.type)
         except ValueError:
             return [refusal(client, request.id, Reason.BAD_REQUEST)]
+        if request.lifetime and type_ is not ServiceType.SESSION_LASTING:
+            return [refusal(client, request.id, Reason.BAD_REQUEST)]
         timeout = request.timeout_ms / 1000 or self._known.config.wait
         waiter = Waiter(
-            client, request.id, cookie, type_, now + self._known.config.support_wait, now + timeout
+            client,
+            request.id,
+            cookie,
+            type_,
+            now + self._known.config.support_wait,
+            now + timeout,
+            request.on_net,
+            request.lifetime or None,
         )
-        lease = None if request.on_net else self._known.leases.usable(type_)
-        if lease is not None:
-            self._occupancy.give(waiter, lease, now)
-        elif type_ is not ServiceType.NON_PERSISTENT:
-            self._demand.ask_for(waiter, request.on_net, now)
-        elif not self._demand.give_ordinary(waiter, advertised=True):
-            self._demand.await_ordinary(waiter, now)
+        self._demand.take(waiter, now)
         return self._flush()
 
     def client_gone(self, client: Hashable) -> None:
         """Forget the requests of an application that has hung up."""
-        self._known.waiting.forget(client)
-        for lease in self._known.leases.awaited():
-            if not lease.kept and not self._known.waiting.awaits(lease.iaid):
-                self._tenure.refuse(lease, Reason.TIMEOUT)
+        self._demand.forget(client)
 
     def socket_destroyed(self, cookie: int, now: float) -> list[Action]:
         """Take in that a socket has ended."""
@@ -224,6 +230,7 @@ class HostCore:
         for lease in known.leases.to_renew(now):
             self._asking.renew(lease, now)
         self._tenure.take(known.requester.settle(now), now)
+        self._renewal.poll(now)
         self._movement.review(now)
         self._asking.send(now)
         addresses = known.naming.take_due(now)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from moorage.host.asking import Asking
 from moorage.host.known import Known
 from moorage.host.lease import Lease
+from moorage.host.occupancy import Occupancy
+from moorage.host.renewal import Renewal
 from moorage.host.tenure import Tenure
 from moorage.host.waiting import Waiter
+from moorage.service import ServiceType
 from moorage.wire.app import Reason
 
 _NEVER = float("inf")
@@ -15,39 +20,58 @@ _NEVER = float("inf")
 class Demand:
     """Serves applications from what there is, or lets them wait for it."""
 
-    def __init__(self, known: Known, asking: Asking, tenure: Tenure) -> None:
+    def __init__(
+        self, known: Known, asking: Asking, occupancy: Occupancy, renewal: Renewal, tenure: Tenure
+    ) -> None:
         self._known = known
         self._asking = asking
+        self._occupancy = occupancy
+        self._renewal = renewal
         self._tenure = tenure
 
-    def ask_for(self, waiter: Waiter, fresh: bool, now: float) -> None:
+    def take(self, waiter: Waiter, now: float) -> None:
+        """Take in a request."""
+        lease = None
+        if not waiter.fresh:
+            lease = self._renewal.fitting(waiter.type, waiter.lifetime, now)
+        if lease is not None:
+            self._occupancy.give(waiter, lease, now)
+        elif waiter.type is not ServiceType.NON_PERSISTENT:
+            self.ask_for(waiter, now)
+        elif not self.give_ordinary(waiter, advertised=True):
+            self._await_ordinary(waiter, now)
+
+    def ask_for(self, waiter: Waiter, now: float) -> None:
         """Let ``waiter`` wait for a lease that the network is asked for, if that has a point."""
         attachment = self._asking.attachment() or next(
             iter(self._known.attachments.newest_first()), None
         )
         if attachment is None:
-            self._known.out.append(waiter.refused(Reason.DETACHED))
+            self._occupancy.fail(waiter, Reason.DETACHED, now)
         elif not attachment.offers(waiter.type):
-            self._known.out.append(waiter.refused(Reason.TYPE_NOT_OFFERED))
+            self._occupancy.fail(waiter, Reason.TYPE_NOT_OFFERED, now)
         elif now < attachment.unsupported_until and not attachment.knows_service:
-            self._known.out.append(waiter.refused(Reason.NO_SERVICE))
+            self._occupancy.fail(waiter, Reason.NO_SERVICE, now)
         else:
-            lease = None if fresh else self._known.leases.requested(waiter.type)
+            lease = None
+            if not waiter.fresh:
+                lease = self._renewal.pending(waiter.type, waiter.lifetime)
             if lease is None:
-                lease = Lease(self._known.new_iaid(), type=waiter.type)
+                iaid = self._known.new_iaid()
+                lease = Lease(iaid, type=waiter.type, lifetime=waiter.lifetime)
                 self._known.leases.add(lease)
             waiter.iaid = lease.iaid
             self._known.waiting.add(waiter)
             self._asking.request_missing(attachment, now)
             self._asking.send(now)
 
-    def await_ordinary(self, waiter: Waiter, now: float) -> None:
+    def _await_ordinary(self, waiter: Waiter, now: float) -> None:
         """Let ``waiter`` wait for an ordinary address, or for one delegated in its place."""
         attachment = self._asking.attachment()
         if not self._known.attachments.newest_first():
             self._known.out.append(waiter.refused(Reason.DETACHED))
         elif attachment is not None and attachment.delegates_only:
-            self.ask_for(waiter, False, now)
+            self.ask_for(waiter, now)
         else:
             self._known.waiting.add(waiter)
 
@@ -75,10 +99,18 @@ class Demand:
             if not self.give_ordinary(waiter, advertised=False):
                 self._known.out.append(waiter.refused(Reason.TIMEOUT))
             return
-        self._known.out.append(waiter.refused(reason))
+        self._occupancy.fail(waiter, reason, now)
         if reason is Reason.NO_SERVICE:
             for attachment in self._known.attachments.newest_first():
                 attachment.unsupported_until = now + self._known.config.unsupported_memory
-        lease = self._known.leases.get(waiter.iaid)
-        if lease is not None and not lease.kept and not self._known.waiting.awaits(lease.iaid):
-            self._tenure.refuse(lease, reason)
+        self._drop_unwanted()
+
+    def forget(self, client: Hashable) -> None:
+        """Forget the requests of an application that has hung up."""
+        self._known.waiting.forget(client)
+        self._drop_unwanted()
+
+    def _drop_unwanted(self) -> None:
+        for lease in self._known.leases.awaited():
+            if not lease.wanted and not self._known.waiting.awaits(lease.iaid):
+                self._tenure.drop(lease)

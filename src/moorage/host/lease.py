@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv6Network
 
+from moorage.host.lifecycle import State
 from moorage.host.outcome import Association
 from moorage.host.reach import Path, Reachability
 from moorage.host.typed import TypedAddress
+from moorage.service import ServiceType
 
 PREFIX_LENGTH = 64
 """The longest prefix that an address with a 64-bit interface identifier fits into."""
@@ -18,6 +20,8 @@ class Lease(TypedAddress):
     """A delegated prefix and its address; moments are seconds on the core's clock.
 
     Attributes:
+        succeeds: the IAID of the lease whose place it takes, or is to take, if there is one.
+        ask_again_at: when a lease may be asked for that takes its place.
         renew_at: T1 and ...
         rebind_at: ... T2 of RFC 8415, as moments; infinity once the message is on its way.
     """
@@ -26,6 +30,8 @@ class Lease(TypedAddress):
     prefix: IPv6Network | None = None
     server: bytes = b""
     reach: Reachability = field(default_factory=Reachability)
+    succeeds: int | None = None
+    ask_again_at: float = 0.0
     preferred_until: float = 0.0
     renew_at: float = 0.0
     rebind_at: float = 0.0
@@ -34,6 +40,17 @@ class Lease(TypedAddress):
     def association(self) -> Association:
         """The lease as the network knows it."""
         return Association(self.iaid, self.type, self.prefix)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the network is asked for it even if no application waits."""
+        return self.kept or self.succeeds is not None
+
+    @property
+    def extended(self) -> bool:
+        """Whether the network is asked for more time; what is gracefully replaced has its end."""
+        graceful = self.type is ServiceType.GRACEFUL_REPLACEMENT
+        return self.served and not (graceful and self.state is State.RETIRING)
 
     @property
     def path(self) -> Path | None:

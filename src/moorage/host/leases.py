@@ -58,19 +58,23 @@ class Leases:
                 return lease
         return None
 
-    def usable(self, type_: ServiceType) -> Lease | None:
-        """Return the lease that a new socket of ``type_`` takes: a served one, the newest."""
-        fitting = [x for x in self._leases.values() if x.type is type_ and x.usable]
-        return max(fitting, key=lambda lease: (lease.served, lease.granted_at), default=None)
-
-    def requested(self, type_: ServiceType) -> Lease | None:
-        """Return a lease of ``type_`` that the network was asked for and has not answered."""
-        fitting = (
+    def usable(self, type_: ServiceType, lifetime: int | None = None) -> list[Lease]:
+        """Return the leases that a new socket may take: served ones first, then the newest."""
+        fitting = [
             lease
             for lease in self._leases.values()
-            if lease.type is type_ and lease.state is State.REQUESTED
-        )
+            if (lease.type, lease.lifetime) == (type_, lifetime) and lease.usable
+        ]
+        return sorted(fitting, key=lambda x: (x.served, x.granted_at), reverse=True)
+
+    def requested(self, type_: ServiceType, lifetime: int | None = None) -> Lease | None:
+        """Return a lease that the network was asked for and has not answered."""
+        fitting = (x for x in self.awaited() if (x.type, x.lifetime) == (type_, lifetime))
         return next(fitting, None)
+
+    def successor(self, lease: Lease) -> Lease | None:
+        """Return the lease that takes the place of this one, or is to take it."""
+        return next((x for x in self._leases.values() if x.succeeds == lease.iaid), None)
 
     def awaited(self) -> list[Lease]:
         """Return the leases that the network has not answered for."""
@@ -93,9 +97,7 @@ class Leases:
         return [
             lease
             for lease in self.alive()
-            if lease.served
-            and lease.state is not State.RETIRING
-            and now >= min(lease.renew_at, lease.rebind_at)
+            if lease.extended and now >= min(lease.renew_at, lease.rebind_at)
         ]
 
     def next_timer(self, hold: float) -> float | None:
@@ -105,6 +107,6 @@ class Leases:
             times += [lease.valid_until, lease.reach.due(hold)]
             if lease.lingers:
                 times.append(lease.linger_until)
-            if lease.served and lease.state is not State.RETIRING:
+            if lease.extended:
                 times += [lease.renew_at, lease.rebind_at]
         return min((time for time in times if time is not None), default=None)

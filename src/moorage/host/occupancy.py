@@ -13,6 +13,7 @@ from moorage.host.lease import Lease
 from moorage.host.lifecycle import Event, State
 from moorage.host.waiting import Waiter
 from moorage.service import ServiceType
+from moorage.wire.app import Reason
 
 _RECOUNT = 1.0
 """Seconds at least between two counts of the sockets on an address."""
@@ -34,6 +35,14 @@ class Occupancy:
             lease.step(Event.OPEN)
         elif not lease.sockets:
             self.unused(lease, now)
+
+    def fail(self, waiter: Waiter, reason: Reason, now: float) -> None:
+        """Refuse an application, unless there is an address that would be renewed if it could."""
+        fitting = self._known.leases.usable(waiter.type, waiter.lifetime)
+        if fitting and not waiter.fresh:
+            self.give(waiter, fitting[0], now)
+        else:
+            self._known.out.append(waiter.refused(reason))
 
     def closed(self, cookie: int, now: float) -> None:
         """Take in that a socket has ended."""
@@ -63,7 +72,7 @@ class Occupancy:
     def poll(self, now: float) -> None:
         """Do what is due: end what is no longer valid, count the sockets on what lingered."""
         for lease in self._known.leases.expired(now):
-            self.end(lease, Why.EXPIRED)
+            self.end(lease, Why.EXPIRED, now)
         for lease in self._known.leases.lingered(now):
             # Sockets whose end is not announced may keep it: then look again.
             lease.linger_until = now + max(self._known.config.linger, _RECOUNT)
@@ -84,14 +93,15 @@ class Occupancy:
 
     def unused(self, lease: Lease, now: float) -> None:
         """Let an address that no socket uses linger, unless it is one that stays."""
-        stays = lease.kept or lease.type is ServiceType.FIXED
+        stays = lease.kept or lease.type is ServiceType.FIXED or self._expected(lease)
         if stays and lease.state is not State.RETIRING:
             lease.step(Event.KEEP)
         else:
             lease.step(Event.LAST_CLOSE)
             lease.linger_until = now + self._known.config.linger
+        self._reconsider_successor(lease, now)
 
-    def end(self, lease: Lease, why: Why) -> None:
+    def end(self, lease: Lease, why: Why, now: float) -> None:
         """End a lease whose address became invalid, and the sockets on it."""
         assert lease.address is not None
         lease.step(Event.END)
@@ -100,6 +110,20 @@ class Occupancy:
         self._known.tell(AddressGone(lease.address, lease.type, why))
         self._known.end_sockets(lease.address, None)
         self._known.out += [Reconcile(), Persist()]
+        for waiter in self._known.waiting.take(lease.iaid):
+            self.fail(waiter, Reason.TRY_LATER, now)
+        lease.sockets.clear()
+        self._reconsider_successor(lease, now)
+
+    def _expected(self, lease: Lease) -> bool:
+        """Whether sockets of the address that it replaces may come to it."""
+        predecessor = None if lease.succeeds is None else self._known.leases.get(lease.succeeds)
+        return predecessor is not None and bool(predecessor.sockets)
+
+    def _reconsider_successor(self, lease: Lease, now: float) -> None:
+        successor = self._known.leases.successor(lease)
+        if successor is not None and successor.state is State.READY:
+            self.unused(successor, now)
 
     def _release(self, lease: Lease, now: float) -> None:
         """Give an address back that nobody uses; it is gone here before the network hears it."""

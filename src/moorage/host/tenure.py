@@ -14,6 +14,7 @@ from moorage.host.lifecycle import Event, State
 from moorage.host.occupancy import Occupancy
 from moorage.host.outcome import Granted, Lost, NotUnderstood, Outcome, Refused
 from moorage.host.reach import Path
+from moorage.host.renewal import Renewal
 from moorage.wire.app import Reason
 from moorage.wire.dhcp6 import RefusalReason
 
@@ -24,10 +25,13 @@ _RETRY_REFUSED = 60.0
 class Tenure:
     """Does what the answers of the network ask for."""
 
-    def __init__(self, known: Known, asking: Asking, occupancy: Occupancy) -> None:
+    def __init__(
+        self, known: Known, asking: Asking, occupancy: Occupancy, renewal: Renewal
+    ) -> None:
         self._known = known
         self._asking = asking
         self._occupancy = occupancy
+        self._renewal = renewal
 
     def take(self, outcomes: Iterable[Outcome], now: float) -> None:
         """Do what answers of the network ask for."""
@@ -50,9 +54,10 @@ class Tenure:
             case Refused():
                 self._refused(lease, attachment, outcome, now)
             case Lost() if lease.address is None:
-                self.refuse(lease, Reason.TRY_LATER)
+                self.refuse(lease, Reason.TRY_LATER, now)
             case Lost():
-                self._occupancy.end(lease, Why.WITHDRAWN)
+                self._renewal.redirect(lease, now)
+                self._occupancy.end(lease, Why.WITHDRAWN, now)
             case NotUnderstood():
                 self._not_understood(lease, attachment, outcome, now)
 
@@ -62,9 +67,10 @@ class Tenure:
             self._known.tell(Declined(granted.prefix, lease.type, f"refused: {objection}"))
             if lease.state is State.REQUESTED:
                 attachment.retry_at[lease.type] = now + _RETRY_REFUSED
-                self.refuse(lease, Reason.TRY_LATER)
+                self.refuse(lease, Reason.TRY_LATER, now)
             self._asking.hand_back(granted, granted.prefix, now)
             return
+        new = lease.address is None
         if lease.address is None:
             lease.prefix = granted.prefix
             lease.address = self._known.identifiers.address(granted.prefix, lease.type)
@@ -93,8 +99,11 @@ class Tenure:
         self._known.out += [Reconcile(), Persist()]
         if granted.preferred == 0:
             self._occupancy.retire(lease, now)
+            self._renewal.redirect(lease, now)
         for waiter in self._known.waiting.take(lease.iaid):
             self._occupancy.give(waiter, lease, now)
+        if new:
+            self._renewal.granted(lease, now)
         if lease.state is State.READY:
             self._occupancy.unused(lease, now)
 
@@ -120,8 +129,9 @@ class Tenure:
             if lease.prefix is not None:
                 why = f"not served here: {refused.reason.name}"
                 self._known.tell(Declined(lease.prefix, lease.type, why))
+            self._disappoint(lease, Reason(refused.reason), now)
             return
-        self.refuse(lease, Reason(refused.reason))
+        self.refuse(lease, Reason(refused.reason), now)
 
     def _not_understood(
         self, lease: Lease, attachment: Attachment, answer: NotUnderstood, now: float
@@ -132,12 +142,19 @@ class Tenure:
             return
         attachment.unsupported_until = now + self._known.config.unsupported_memory
         if lease.state is State.REQUESTED:
-            self.refuse(lease, Reason.NO_SERVICE)
+            self.refuse(lease, Reason.NO_SERVICE, now)
 
-    def refuse(self, lease: Lease, reason: Reason) -> None:
+    def refuse(self, lease: Lease, reason: Reason, now: float) -> None:
         """End a lease that has no address yet, and refuse those who wait for it."""
+        self.drop(lease)
+        self._disappoint(lease, reason, now)
+
+    def drop(self, lease: Lease) -> None:
+        """End a lease that has no address yet and that nobody wants."""
         lease.step(Event.END)
         self._known.leases.remove(lease)
         self._known.requester.cancel([lease.iaid])
+
+    def _disappoint(self, lease: Lease, reason: Reason, now: float) -> None:
         for waiter in self._known.waiting.take(lease.iaid):
-            self._known.out.append(waiter.refused(reason))
+            self._occupancy.fail(waiter, reason, now)

@@ -18,7 +18,10 @@ class TypedAddress:
 
     Attributes:
         kept: wanted by policy, so that it does not end when no socket is left.
+        lifetime: seconds after which it takes no new sockets, if an application set that; it is
+            given only to those that set the same.
         granted_at: when it came to be.
+        spent: whether as many bytes were sent from it as policy allows.
         linger_until: when it is released, while no socket uses it.
         counting: whether the kernel was asked who uses it, before it is released.
         sockets: the cookies of the sockets that use it.
@@ -28,7 +31,9 @@ class TypedAddress:
     kept: bool = False
     state: State = State.REQUESTED
     address: IPv6Address | None = None
+    lifetime: int | None = None
     granted_at: float = 0.0
+    spent: bool = False
     valid_until: float = 0.0
     linger_until: float = 0.0
     counting: bool = False

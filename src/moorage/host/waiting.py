@@ -19,8 +19,11 @@ _NO_ADDRESS = IPv6Address(0)
 class Waiter:
     """A request of an application; times are seconds on the core's clock.
 
-    ``cookie`` is its socket's, or none if it only holds an address. ``iaid`` is the lease that it
-    waits for, or none if it waits for an ordinary address.
+    Attributes:
+        cookie: its socket's, or none if it only holds an address.
+        fresh: whether only an address will do that is new (ON_NET, draft section 6.2).
+        lifetime: seconds to which the application limits the address, if it does.
+        iaid: the lease that it waits for, or none if it waits for an ordinary address.
     """
 
     client: Hashable
@@ -29,6 +32,8 @@ class Waiter:
     type: ServiceType
     support_deadline: float
     deadline: float
+    fresh: bool = False
+    lifetime: int | None = None
     iaid: int | None = None
 
     @property

@@ -20,8 +20,8 @@ _VERSION: Final = 1
 _KIND_REQUEST: Final = 1
 _KIND_REPLY: Final = 2
 
-# magic, version, kind, id; then operation, type, on_net, an unused byte, timeout
-_REQUEST: Final = Layout("request", "2sBB I BBBx I")
+# magic, version, kind, id; then operation, type, on_net, an unused byte, timeout, lifetime
+_REQUEST: Final = Layout("request", "2sBB I BBBx I I")
 # magic, version, kind, id; then status, reason, three unused bytes, address, valid_for
 _REPLY: Final = Layout("reply", "2sBB I i B3x 16s I")
 
@@ -81,6 +81,8 @@ class Request:
         type: the number of a service type as the application gave it, valid or not.
         on_net: the address has to be new from the current network (draft section 6.2).
         timeout_ms: how long to wait, in milliseconds; 0 leaves it to the daemon.
+        lifetime: how long a Session-lasting address is to be given to sockets, in seconds (draft
+            section 7); 0 leaves it to the daemon.
     """
 
     id: int
@@ -88,6 +90,7 @@ class Request:
     type: int
     on_net: bool
     timeout_ms: int
+    lifetime: int = 0
 
     def encode(self) -> bytes:
         """Return the record.
@@ -104,6 +107,7 @@ class Request:
             self.type,
             self.on_net,
             self.timeout_ms,
+            self.lifetime,
         )
 
 
@@ -149,13 +153,16 @@ def decode_request(data: bytes) -> Request:
     Raises:
         WireError: ``data`` is no request of this version.
     """
-    identifier, operation, service_type, on_net, timeout_ms = _fields(_REQUEST, _KIND_REQUEST, data)
+    identifier, operation, type_, on_net, timeout_ms, lifetime = _fields(
+        _REQUEST, _KIND_REQUEST, data
+    )
     if on_net > 1:
         raise WireError(_REQUEST.where, f"on_net is {on_net}, neither 0 nor 1")
     try:
-        return Request(identifier, Operation(operation), service_type, bool(on_net), timeout_ms)
+        known = Operation(operation)
     except ValueError:
         raise WireError(_REQUEST.where, f"unknown operation {operation}") from None
+    return Request(identifier, known, type_, bool(on_net), timeout_ms, lifetime)
 
 
 def decode_reply(data: bytes) -> Reply:

@@ -6,6 +6,7 @@ import pytest
 
 from moorage.config import ConfigError, load, parse
 from moorage.host.config import HostConfig, RetireSlaac
+from moorage.host.lifetimes import DailyLifetime, Lifetime
 from moorage.service import ServiceType
 
 
@@ -30,12 +31,17 @@ def test_most() -> None:
         dwell = 0.5
         retire_slaac = "deprecate"
         optimistic_dad = false
+
+        [lifetimes.session-lasting]
+        bytes = 1000
     """
     config = parse(text, HostConfig, "host.toml")
     assert config.socket == Path("/tmp/host.sock")
     assert config.types_at_boot == {ServiceType.FIXED, ServiceType.GRACEFUL_REPLACEMENT}
     assert (config.linger, config.dwell) == (0, 0.5)
     assert config.retire_slaac is RetireSlaac.DEPRECATE
+    assert config.lifetimes.of(ServiceType.SESSION_LASTING) == DailyLifetime(bytes=1000)
+    assert config.lifetimes.of(ServiceType.FIXED) == Lifetime(seconds=0, bytes=0)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +77,9 @@ def test_most() -> None:
         ('interfaces = ["wl0"]\n[quota.users]\nrequests = 3', "allowed: application, user, all"),
         ('interfaces = ["wl0"]\n[quota.user]\nrequests = -3', "quota.user.requests: Expected"),
         ('interfaces = ["wl0"]\nlingre = 3', "lingre"),
+        ('interfaces = ["wl0"]\n[lifetimes.fixed]\nseconds = -1', "lifetimes.fixed.seconds"),
+        ('interfaces = ["wl0"]\n[lifetimes.fixed]\nminutes = 1', "minutes"),
+        ('interfaces = ["wl0"]\n[lifetimes.steady]\nseconds = 1', "steady"),
         ("interfaces = [", "not TOML"),
     ],
 )

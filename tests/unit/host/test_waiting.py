@@ -13,7 +13,7 @@ ADDRESS = IPv6Address("2001:db8::1")
 
 
 def waiter(number: int, iaid: int | None = 7, *, deadline: float = 5.0) -> Waiter:
-    return Waiter(f"app {number}", number, 100 + number, LASTING, 1.0, deadline, iaid)
+    return Waiter(f"app {number}", number, 100 + number, LASTING, 1.0, deadline, iaid=iaid)
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.NONE])

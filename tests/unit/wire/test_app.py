@@ -30,8 +30,9 @@ REQUEST_GOLDEN = bytes.fromhex(
     "01"  # on_net
     "00"  # unused
     "00001388"  # timeout 5000 ms
+    "00000e10"  # lifetime 3600 s
 )
-REQUEST = Request(id=0x01020304, operation=Operation.SETSC, type=2, on_net=True, timeout_ms=5_000)
+REQUEST = Request(0x01020304, Operation.SETSC, 2, on_net=True, timeout_ms=5_000, lifetime=3_600)
 
 REPLY_GOLDEN = bytes.fromhex(
     "4d52"  # magic "MR"
@@ -72,6 +73,7 @@ u32 = st.integers(0, 2**32 - 1)
     st.builds(
         Request,
         id=u32,
+        lifetime=u32,
         operation=st.sampled_from(Operation),
         type=st.integers(0, 255),
         on_net=st.booleans(),
@@ -109,7 +111,7 @@ def test_truncated_reply_is_refused(size: int) -> None:
 
 
 def test_longer_records_are_refused() -> None:
-    with pytest.raises(WireError, match="17 bytes"):
+    with pytest.raises(WireError, match="21 bytes"):
         decode_request(REQUEST_GOLDEN + b"\0")
     with pytest.raises(WireError, match="37 bytes"):
         decode_reply(REPLY_GOLDEN + b"\0")
