@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from moorage.kernel import seg6, sysctl
-from moorage.kernel.addresses import AddressTable, NetlinkAddressTable
+from moorage.kernel.addresses import Address, AddressTable, NetlinkAddressTable
 from moorage.kernel.fake import FakeKernel, FakeRouteTable
 from moorage.kernel.links import Link, LinkTable, NetlinkLinkTable
 from moorage.kernel.monitor import AddressChanged, Event, Group, Monitor, NetlinkMonitor
@@ -82,6 +82,10 @@ class World(ABC):
         """Add an interface that is up, and return its index."""
 
     @abstractmethod
+    def add_address(self, address: str, length: int) -> None:
+        """Add an address to the loopback interface, and wait until it works."""
+
+    @abstractmethod
     def set_down(self, index: int) -> None: ...
 
     @abstractmethod
@@ -131,7 +135,6 @@ class KernelWorld(World):
         return socket.if_nametoindex(name)
 
     def add_address(self, address: str, length: int, name: str = "lo") -> None:
-        """Add an address in the namespace of the calling thread, and wait until it works."""
         expected = IPv6Address(address)
         with closing(NetlinkMonitor([Group.ADDRESS])) as monitor:
             self._ip("address", "add", f"{address}/{length}", "dev", name, "nodad")
@@ -184,6 +187,9 @@ class MemoryWorld(World):
         mac = bytes((2, 0, 0, 0, 0, index))
         self._kernel.set_link(Link(index, name, mac, 1500, up=True, carrier=True, loopback=False))
         return index
+
+    def add_address(self, address: str, length: int) -> None:
+        self.address_table().add(Address(IPv6Address(address), 1, length))
 
     def set_down(self, index: int) -> None:
         link = self._kernel.links[index]

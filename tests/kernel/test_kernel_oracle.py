@@ -37,6 +37,14 @@ ROUTES = (
         {"source": PREFIX},
     ),
     (
+        "2001:db8:1::/64 from :: via fe80::1 dev access src 2001:db8::7 table 10901",
+        {
+            "source": IPv6Network("::/128"),
+            "gateway": NEXT,
+            "preferred_source": IPv6Address("2001:db8::7"),
+        },
+    ),
+    (
         "2001:db8:1::/64 encap seg6 mode encap.red segs 2001:db8:5:2::d dev access table 10901",
         {"encap": Seg6Encap(SEGMENT)},
     ),
@@ -61,6 +69,7 @@ def test_ip_and_we_make_the_same_route(
 ) -> None:
     table = kernel.route_table()
     link = kernel.add_link("access")
+    kernel.add_address("2001:db8::7", 128)
     route = Route(PREFIX, 10_901, **{"interface": link, **fields})  # type: ignore[arg-type]
     shown = ("-6", "route", "show", "table", "all", "proto", OWNER)
 

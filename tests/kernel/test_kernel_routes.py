@@ -153,6 +153,15 @@ def test_each_change_has_its_own_error(world: World) -> None:
     assert {route.table for route in table.routes(ROUTE_PROTOCOL)} == {300, 305}
 
 
+def test_a_preferred_source_is_an_address_of_this_host(world: World) -> None:
+    table, link = world.route_table(), world.add_link("access")
+    route = Route(PREFIX, 300, interface=link, preferred_source=IPv6Address("2001:db8::7"))
+    assert codes(table.apply([Add(route)])) == [errno.EINVAL]
+    world.add_address("2001:db8::7", 128)
+    put(table, route)
+    assert table.routes(ROUTE_PROTOCOL) == {route}
+
+
 def test_thousands_of_changes_in_one_call(world: World) -> None:
     table = world.route_table()
     link = world.add_link("access")

@@ -30,7 +30,7 @@ from moorage.host.applications import Application, ApplicationServer
 from moorage.host.config import HostConfig
 from moorage.host.core import HostCore
 from moorage.host.inside import Inside
-from moorage.host.kernel import HostKernel, Wanted, use_optimistic_addresses
+from moorage.host.kernel import HostKernel, Until, Wanted, use_optimistic_addresses
 from moorage.host.publisher import Publisher
 from moorage.host.requester import NetworkTime, Transmission
 from moorage.host.sockets import DhcpSocket, RouterSocket
@@ -323,7 +323,7 @@ class _HostDaemon:
 
     def _wanted(self) -> Wanted:
         addresses = {
-            lease.address: lease.valid_until
+            lease.address: Until(lease.valid_until)
             for lease in self._core.leases
             if lease.address is not None
         }

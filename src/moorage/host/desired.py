@@ -8,14 +8,16 @@ stands an *unreachable* one, so that a typed packet never leaves through another
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 from moorage.host.lease import Lease
-from moorage.host.reach import Reach
+from moorage.host.reach import Path, Reach
 from moorage.kernel.routes import Route, RouteKind, Rule
 from moorage.numbers import HOST_TABLE
 
 _ANYWHERE = IPv6Network("::/0")
+_NO_SOURCE_YET = IPv6Network("::/128")
 _MAIN_TABLE = 254
 _SERVED_METRIC = 64
 _GUARD_METRIC = 4096
@@ -63,16 +65,30 @@ def routes(leases: Iterable[Lease]) -> set[Route]:
         )
         path = lease.path
         if path is not None and lease.reach.state is not Reach.REFUSED:
-            wanted.add(
-                Route(
-                    _ANYWHERE,
-                    HOST_TABLE,
-                    source=lease.prefix,
-                    gateway=path.router,
-                    interface=path.interface,
-                    metric=_SERVED_METRIC,
-                    mtu=path.mtu,
-                    advmss=path.mtu - _TCP_AND_IPV6_HEADERS if path.mtu else 0,
-                )
-            )
+            wanted.add(_through(path, HOST_TABLE, lease.prefix))
     return wanted
+
+
+def default_route(lease: Lease) -> Route:
+    """Return the route that makes a lease, which is served, that of all who name no address.
+
+    It is one of the main table, where more specific routes of others go before it, and takes only
+    what has no source address yet. That an address is preferred would not suffice: the kernel takes
+    one of the interface that the packet leaves by first (RFC 6724 rule 5).
+    """
+    assert lease.path is not None
+    route = _through(lease.path, _MAIN_TABLE, _NO_SOURCE_YET)
+    return replace(route, preferred_source=lease.address)
+
+
+def _through(path: Path, table: int, source: IPv6Network) -> Route:
+    return Route(
+        _ANYWHERE,
+        table,
+        source=source,
+        gateway=path.router,
+        interface=path.interface,
+        metric=_SERVED_METRIC,
+        mtu=path.mtu,
+        advmss=path.mtu - _TCP_AND_IPV6_HEADERS if path.mtu else 0,
+    )

@@ -12,6 +12,7 @@ from moorage.wire.dhcp6 import (
     ElapsedTime,
     IaPd,
     IaPrefix,
+    InfMaxRt,
     Message,
     MessageType,
     OnDemand,
@@ -58,7 +59,7 @@ class Exchange:
         server: whom it is for, if it is for one server.
         offers: what servers advertised in answer to a Solicit.
         asked_for_link: whether it was signed again since a router asked for its link.
-        beside: whether it gives back what is not ours, beside another exchange about the same.
+        beside: whether it is no matter of a prefix of ours, such as to give back what is not.
     """
 
     type: MessageType
@@ -84,7 +85,9 @@ class Exchange:
         if self.server is not None:
             options.append(ServerId(self.server))
         if self.type is not MessageType.RELEASE:
-            options.append(OptionRequest((VendorOpts.option_code, SolMaxRt.option_code)))
+            informing = self.type is MessageType.INFORMATION_REQUEST
+            maximum = InfMaxRt.option_code if informing else SolMaxRt.option_code
+            options.append(OptionRequest((VendorOpts.option_code, maximum)))
         if self.type is MessageType.SOLICIT:
             options.append(RapidCommit())
         for association in self.associations:

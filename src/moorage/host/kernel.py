@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import select
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
@@ -34,11 +34,22 @@ _NOBODY: Final = bytes.fromhex("020000000000")
 
 
 @dataclass(frozen=True, slots=True)
+class Until:
+    """Until when an address is valid, and until when the kernel may choose it by itself.
+
+    The latter is a moment long past for most: so they are used by those only who ask for them.
+    """
+
+    valid: float
+    preferred: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the host's leases call for; addresses come with the moment they stop being valid."""
+    """What the host's leases call for."""
 
     routes: set[Route]
-    addresses: Mapping[IPv6Address, float]
+    addresses: Mapping[IPv6Address, Until]
     silenced: set[Neighbour]
 
 
@@ -58,7 +69,7 @@ class HostKernel:
         self._added = NetlinkMonitor([Group.ADDRESS])
         self._neighbours = NetlinkNeighbourTable()
         self._silenced: set[Neighbour] = set()
-        self._configured: dict[IPv6Address, float] = {}
+        self._configured: dict[IPv6Address, Until] = {}
         self._sockets = SockDiag()
         self.links = NetlinkLinkTable()
         self._loopback = next(link.index for link in self.links.links() if link.loopback)
@@ -73,25 +84,29 @@ class HostKernel:
         for address in self._addresses.addresses(ROUTE_PROTOCOL):
             if address.address not in wanted.addresses:
                 self._addresses.remove(address)
-        self._set_addresses(wanted.addresses, now)
+        self._set_addresses(wanted, now)
         resync_rules(self._routes, [desired.RULE])
         self._report(self._reconciler.resync(wanted.routes))
         self._silence(wanted.silenced)
 
     def reconcile(self, wanted: Wanted, now: float) -> None:
-        """Make the kernel's routes, neighbours and typed addresses these."""
+        """Make the kernel's routes, neighbours and typed addresses these.
+
+        Routes speak of new addresses, but must not wait for what can come later.
+        """
+        self._add_addresses(wanted.addresses.keys() - self._configured.keys(), wanted, now)
         self._report(self._reconciler.apply(wanted.routes))
         self._silence(wanted.silenced)
-        self._set_addresses(wanted.addresses, now)
+        self._set_addresses(wanted, now)
 
     def repair(self, wanted: Wanted, now: float) -> None:
         """Put back what somebody else removed."""
-        resync_rules(self._routes, [desired.RULE])
-        self._report(self._reconciler.resync(wanted.routes))
         present = {address.address for address in self._addresses.addresses()}
         for address in self._configured.keys() - present:
             del self._configured[address]
-        self._set_addresses(wanted.addresses, now)
+        self._set_addresses(wanted, now)
+        resync_rules(self._routes, [desired.RULE])
+        self._report(self._reconciler.resync(wanted.routes))
 
     def all_addresses(self) -> list[Address]:
         """Return every address that the kernel has."""
@@ -149,26 +164,35 @@ class HostKernel:
                 self._neighbours.set_permanent(interface, router, _NOBODY)
         self._silenced = wanted
 
-    def _set_addresses(self, wanted: Mapping[IPv6Address, float], now: float) -> None:
-        for address in self._configured.keys() - wanted.keys():
+    def _set_addresses(self, wanted: Wanted, now: float) -> None:
+        for address in self._configured.keys() - wanted.addresses.keys():
             self._remove(address)
-        for address, until in wanted.items():
-            if self._configured.get(address) != until:
-                self._add(address, max(1, int(until - now)))
-                self._configured[address] = until
+        changed = {
+            address
+            for address, until in wanted.addresses.items()
+            if self._configured.get(address) != until
+        }
+        self._add_addresses(changed, wanted, now)
 
-    def _add(self, address: IPv6Address, valid: int) -> None:
+    def _add_addresses(self, addresses: Set[IPv6Address], wanted: Wanted, now: float) -> None:
+        for address in addresses:
+            until = wanted.addresses[address]
+            self._add(address, until, now)
+            self._configured[address] = until
+
+    def _add(self, address: IPv6Address, until: Until, now: float) -> None:
         """Configure an address and wait until it works.
 
         The kernel acknowledges it about 0.1 ms earlier; bind() would fail in between.
         """
+        valid = max(1, int(until.valid - now))
         self._drain()
         self._addresses.add(
             Address(
                 address,
                 self._loopback,
                 128,
-                preferred=0,
+                preferred=min(valid, max(0, int(until.preferred - now))),
                 valid=valid,
                 protocol=ROUTE_PROTOCOL,
                 flags=AddressFlags.NO_DAD,

@@ -28,6 +28,7 @@ from moorage.wire.dhcp6 import (
     ClientId,
     Message,
     MessageType,
+    NetworkPolicy,
     OnDemand,
     Preference,
     RapidCommit,
@@ -68,6 +69,8 @@ class _LinkState:
     link_id: bytes = NO_LINK
     time: NetworkTime | None = None
     knows_service: bool = False
+    policy: NetworkPolicy | None = None
+    policy_known: bool = False
     rate: RateLimit = field(default_factory=lambda: RateLimit(_RATE, 1.0))
 
 
@@ -112,6 +115,27 @@ class Requester:
             beside=True,
         )
         self._exchanges[exchange.transaction_id] = exchange
+
+    def ask_policy(self, interface: int, now: float) -> None:
+        """Ask what the network dictates by an Information-request, if nothing else is under way.
+
+        Every answer says it, so a question of its own is needed on a link where we want nothing.
+        """
+        if any(exchange.interface == interface for exchange in self._exchanges.values()):
+            return
+        clock = Retransmission(SCHEDULES[MessageType.INFORMATION_REQUEST], True, now, self._random)
+        exchange = Exchange(
+            MessageType.INFORMATION_REQUEST, interface, self._new_id(), (), clock, beside=True
+        )
+        self._exchanges[exchange.transaction_id] = exchange
+
+    def policy_known(self, interface: int) -> bool:
+        """Whether a server that knows the service has answered on the link of ``interface``."""
+        return self._link(interface).policy_known
+
+    def policy(self, interface: int) -> NetworkPolicy | None:
+        """Return what the last such server dictated, if it dictated anything."""
+        return self._link(interface).policy
 
     def cancel(self, iaids: Iterable[int]) -> None:
         """Take the associations with these IAIDs out of whatever exchange they are in."""
@@ -196,7 +220,9 @@ class Requester:
             return []
         ondemand = OnDemand.of(message)
         if ondemand is not None:
-            self._link(interface).knows_service = True
+            link = self._link(interface)
+            link.knows_service = link.policy_known = True
+            link.policy = ondemand.first(NetworkPolicy)
         if self._answer_link_question(exchange, ondemand, now):
             return []
         if message.type is MessageType.ADVERTISE and exchange.type is MessageType.SOLICIT:
@@ -206,6 +232,10 @@ class Requester:
         if exchange.type is MessageType.RELEASE:
             # Whatever its status, the prefix is no longer ours (RFC 8415 section 18.2.10.3).
             del self._exchanges[exchange.transaction_id]
+            return []
+        if exchange.type is MessageType.INFORMATION_REQUEST:
+            if ondemand is not None:
+                del self._exchanges[exchange.transaction_id]
             return []
         if exchange.type is MessageType.SOLICIT and message.first(RapidCommit) is None:
             return []  # RFC 8415 section 18.2.1

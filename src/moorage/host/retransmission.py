@@ -33,6 +33,7 @@ SCHEDULES = {
     MessageType.RENEW: Schedule(10.0, 600.0),
     MessageType.REBIND: Schedule(10.0, 600.0),
     MessageType.RELEASE: Schedule(1.0, 0.0, 4),
+    MessageType.INFORMATION_REQUEST: Schedule(1.0, 3600.0),
 }
 """RFC 8415 section 7.6."""
 

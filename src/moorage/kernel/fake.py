@@ -182,6 +182,10 @@ class FakeRouteTable:
     def _obstacle(self, route: Route) -> OSError | None:
         if route.kind is not RouteKind.UNICAST:
             return None
+        if route.preferred_source is not None and not any(
+            address == route.preferred_source for _, address in self._kernel.addresses
+        ):
+            return _error(errno.EINVAL)
         if not route.interface and route.gateway is not None:
             return _error(errno.EINVAL) if route.gateway.is_link_local else None
         link = self._kernel.links.get(route.interface)

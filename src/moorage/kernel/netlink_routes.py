@@ -36,6 +36,7 @@ _RTA_SRC: Final = 2
 _RTA_OIF: Final = 4
 _RTA_GATEWAY: Final = 5
 _RTA_PRIORITY: Final = 6
+_RTA_PREFSRC: Final = 7
 _RTA_METRICS: Final = 8
 _RTA_MULTIPATH: Final = 9
 _RTA_TABLE: Final = 15
@@ -219,6 +220,8 @@ def _attributes(route: Route) -> dict[int, bytes]:
         found[_RTA_GATEWAY] = route.gateway.packed
     if route.interface:
         found[_RTA_OIF] = _U32.pack(route.interface)
+    if route.preferred_source:
+        found[_RTA_PREFSRC] = route.preferred_source.packed
     if route.mtu or route.advmss:
         metrics = ((_RTAX_MTU, route.mtu), (_RTAX_ADVMSS, route.advmss))
         found[_RTA_METRICS] = b"".join(attribute_u32(kind, size) for kind, size in metrics if size)
@@ -254,6 +257,7 @@ def _form(
         kind,
         get(_RTA_OIF),
         get(_RTA_GATEWAY),
+        get(_RTA_PREFSRC),
         get(_RTA_METRICS),
         get(_RTA_ENCAP),
         get(_RTA_MULTIPATH),
@@ -278,6 +282,7 @@ def parse_routes(body: bytes) -> Iterator[tuple[int, Route]]:
     for hop in _next_hops(found):
         unicast = kind == RouteKind.UNICAST
         gateway = hop.get(_RTA_GATEWAY)
+        preferred = found.get(_RTA_PREFSRC)
         yield (
             protocol,
             Route(
@@ -290,6 +295,7 @@ def parse_routes(body: bytes) -> Iterator[tuple[int, Route]]:
                 metric=_number(found, _RTA_PRIORITY),
                 mtu=_number(metrics, _RTAX_MTU),
                 advmss=_number(metrics, _RTAX_ADVMSS),
+                preferred_source=IPv6Address(preferred) if preferred else None,
                 encap=_encap(hop) if unicast else None,
             ),
         )

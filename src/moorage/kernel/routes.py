@@ -49,6 +49,9 @@ _ANY_SOURCE = -1
 class Route:
     """One route. ``interface`` is an index (0: none), ``mtu`` and ``advmss`` are bytes (0: unset).
 
+    ``preferred_source`` is the source address, one of this host, of what takes the route without
+    having one yet.
+
     Raises ValueError for what the kernel would take for something else: a metric of 0, a source of
     length 0 (None says that), a next hop on a route that drops its packets.
     """
@@ -62,6 +65,7 @@ class Route:
     metric: int = 1024
     mtu: int = 0
     advmss: int = 0
+    preferred_source: IPv6Address | None = None
     encap: Seg6Encap | Seg6EndDT6 | None = None
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from moorage.host.desired import routes, silenced
+from moorage.host.desired import default_route, routes, silenced
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
 from moorage.host.reach import Path, Reachability
@@ -76,3 +76,17 @@ def test_without_an_address(lease: Lease, state: State) -> None:
     if state is State.REQUESTED:
         lease.prefix = lease.address = None
     assert routes([lease]) == set()
+
+
+def test_the_route_of_those_who_name_no_address(lease: Lease) -> None:
+    assert default_route(lease) == Route(
+        ANYWHERE,
+        MAIN,
+        source=IPv6Network("::/128"),
+        gateway=ROUTER,
+        interface=WL0,
+        metric=64,
+        mtu=1400,
+        advmss=1340,
+        preferred_source=lease.address,
+    )

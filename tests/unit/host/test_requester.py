@@ -22,8 +22,10 @@ from moorage.wire.dhcp6 import (
     ElapsedTime,
     IaPd,
     IaPrefix,
+    InfMaxRt,
     Message,
     MessageType,
+    NetworkPolicy,
     OnDemand,
     Option,
     OptionRequest,
@@ -422,3 +424,64 @@ def test_never_more_than_ten_a_second_on_a_link(bench: Bench) -> None:
     due = bench.requester.next_timer()
     assert due is not None
     assert due > bench.now
+
+
+# ---- what the network dictates ------------------------------------------------------------------
+
+DICTATED = NetworkPolicy(frozenset({ServiceType.FIXED}), frozenset(), ServiceType.FIXED)
+
+
+def asked(bench: Bench) -> Message:
+    bench.requester.ask_policy(WL0, bench.now)
+    return bench.sent()
+
+
+def test_a_question_for_policy_is_an_information_request(bench: Bench) -> None:
+    assert not bench.requester.policy_known(WL0)
+    message = asked(bench)
+    assert message.type is MessageType.INFORMATION_REQUEST
+    assert message.every(IaPd) == ()
+    request = message.first(OptionRequest)
+    assert request is not None
+    assert request.codes == (VendorOpts.option_code, InfMaxRt.option_code)
+    assert OnDemand.of(message) == OnDemand(())
+    assert bench.receive(answer(message, ours=(DICTATED,))) == []
+    assert bench.requester.policy_known(WL0)
+    assert bench.requester.policy(WL0) == DICTATED
+    assert bench.requester.next_timer() is None
+
+
+def test_it_is_repeated_until_somebody_answers_who_knows_the_service(bench: Bench) -> None:
+    message = asked(bench)
+    bench.receive(answer(message, ours=None))
+    assert not bench.requester.policy_known(WL0)
+    again = bench.wait().message
+    assert again.type is MessageType.INFORMATION_REQUEST
+    bench.receive(answer(again, ours=()))
+    assert bench.requester.policy_known(WL0)
+    assert bench.requester.policy(WL0) is None
+
+
+def test_no_question_is_asked_while_another_answer_will_say_it(bench: Bench) -> None:
+    message = bench.start(MessageType.SOLICIT, NEW)
+    bench.requester.ask_policy(WL0, bench.now)
+    assert bench.poll() == []
+    bench.receive(answer(message, RapidCommit(), GIVEN, ours=(TYPE, DICTATED)))
+    assert bench.requester.policy(WL0) == DICTATED
+
+
+def test_a_question_stands_beside_whatever_is_asked_later(bench: Bench) -> None:
+    question = asked(bench)
+    bench.start(MessageType.SOLICIT, NEW)
+    bench.receive(answer(question, ours=(DICTATED,)))
+    assert bench.requester.policy(WL0) == DICTATED
+    assert bench.requester.pending(7) == (MessageType.SOLICIT, WL0)
+
+
+def test_the_last_answer_counts_until_the_link_is_lost(bench: Bench) -> None:
+    bench.receive(answer(asked(bench), ours=(DICTATED,)))
+    bench.receive(answer(bench.start(MessageType.REBIND, HELD), GIVEN))
+    assert bench.requester.policy_known(WL0)
+    assert bench.requester.policy(WL0) is None
+    bench.requester.link_lost(WL0)
+    assert not bench.requester.policy_known(WL0)
