@@ -13,6 +13,7 @@ from scapy.layers.dhcp6 import (
 from moorage.wire.dhcp6 import (
     ElapsedTime,
     InfMaxRt,
+    InformationRefreshTime,
     Option,
     OptionRequest,
     Preference,
@@ -24,7 +25,15 @@ from moorage.wire.dhcp6 import (
 from moorage.wire.dhcp6.option import decoders
 from moorage.wire.errors import WireError
 
-KINDS = (OptionRequest, Preference, ElapsedTime, RapidCommit, SolMaxRt, InfMaxRt)
+KINDS = (
+    OptionRequest,
+    Preference,
+    ElapsedTime,
+    RapidCommit,
+    InformationRefreshTime,
+    SolMaxRt,
+    InfMaxRt,
+)
 KNOWN = decoders(*KINDS)
 
 GOLDEN_OPTION_REQUEST = bytes.fromhex(
@@ -47,6 +56,11 @@ GOLDEN_RAPID_COMMIT = bytes.fromhex(
     "000e"  # option-code: Rapid Commit
     "0000"  # option-len 0
 )
+GOLDEN_INFORMATION_REFRESH_TIME = bytes.fromhex(
+    "0020"  # option-code: Information Refresh Time
+    "0004"  # option-len 4
+    "00015180"  # 86,400 s
+)
 GOLDEN_SOL_MAX_RT = bytes.fromhex(
     "0052"  # option-code: SOL_MAX_RT
     "0004"  # option-len 4
@@ -66,6 +80,7 @@ GOLDEN_INF_MAX_RT = bytes.fromhex(
         (GOLDEN_PREFERENCE, Preference(255)),
         (GOLDEN_ELAPSED_TIME, ElapsedTime(10)),
         (GOLDEN_RAPID_COMMIT, RapidCommit()),
+        (GOLDEN_INFORMATION_REFRESH_TIME, InformationRefreshTime(86_400)),
         (GOLDEN_SOL_MAX_RT, SolMaxRt(3600)),
         (GOLDEN_INF_MAX_RT, InfMaxRt(86_400)),
     ],
@@ -92,6 +107,7 @@ all_options: st.SearchStrategy[Option] = st.one_of(
     st.builds(Preference, st.integers(0, 0xFF)),
     st.builds(ElapsedTime, u16),
     st.builds(RapidCommit),
+    st.builds(InformationRefreshTime, u32),
     st.builds(SolMaxRt, u32),
     st.builds(InfMaxRt, u32),
 )
@@ -109,6 +125,7 @@ def test_everything_survives(option: Option) -> None:
         GOLDEN_PREFERENCE,
         GOLDEN_ELAPSED_TIME,
         GOLDEN_RAPID_COMMIT,
+        GOLDEN_INFORMATION_REFRESH_TIME,
         GOLDEN_SOL_MAX_RT,
         GOLDEN_INF_MAX_RT,
     ],
@@ -126,6 +143,7 @@ def test_another_length_is_refused(encoded: bytes) -> None:
         OptionRequest((0x10000,)),
         Preference(256),
         ElapsedTime(0x10000),
+        InformationRefreshTime(2**32),
         SolMaxRt(-1),
         InfMaxRt(2**32),
     ],

@@ -15,20 +15,25 @@ from moorage.wire.dhcp6.duid import (
 from moorage.wire.dhcp6.exchange import (
     ElapsedTime,
     InfMaxRt,
+    InformationRefreshTime,
     OptionRequest,
     Preference,
     RapidCommit,
     SolMaxRt,
 )
+from moorage.wire.dhcp6.exclude import PrefixExclude
 from moorage.wire.dhcp6.ia import IaAddr, IaNa, IaPd, IaPrefix
 from moorage.wire.dhcp6.identifiers import ClientId, ServerId
 from moorage.wire.dhcp6.message import (
     ALL_RELAY_AGENTS_AND_SERVERS,
+    ALL_SERVERS,
     CLIENT_PORT,
+    HOP_COUNT_LIMIT,
     SERVER_PORT,
     Message,
     MessageType,
     Relay,
+    client_of,
     decode_message,
 )
 from moorage.wire.dhcp6.ondemand import (
@@ -54,7 +59,9 @@ from moorage.wire.errors import WireError
 
 __all__ = [
     "ALL_RELAY_AGENTS_AND_SERVERS",
+    "ALL_SERVERS",
     "CLIENT_PORT",
+    "HOP_COUNT_LIMIT",
     "SERVER_PORT",
     "Authentication",
     "ClientId",
@@ -71,6 +78,7 @@ __all__ = [
     "IaPd",
     "IaPrefix",
     "InfMaxRt",
+    "InformationRefreshTime",
     "InterfaceId",
     "Message",
     "MessageType",
@@ -81,6 +89,7 @@ __all__ = [
     "OptionRequest",
     "PathMtu",
     "Preference",
+    "PrefixExclude",
     "PublicKey",
     "RapidCommit",
     "ReconfigureAccept",
@@ -103,6 +112,7 @@ __all__ = [
     "VendorClass",
     "VendorOpts",
     "WireError",
+    "client_of",
     "decode_duid",
     "decode_message",
     "decode_options",

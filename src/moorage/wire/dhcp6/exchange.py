@@ -1,4 +1,4 @@
-"""Options that steer an exchange (RFC 8415 sections 21.7 to 21.9, 21.14, 21.24 and 21.25)."""
+"""Options that steer an exchange (RFC 8415 sections 21.7 to 21.9, 21.14, 21.23 to 21.25)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from moorage.wire.layout import Layout
 _PREFERENCE: Final = Layout("DHCPv6 preference", "B")
 _ELAPSED_TIME: Final = Layout("DHCPv6 elapsed time", "H")
 _RAPID_COMMIT: Final = Layout("DHCPv6 rapid commit", "")
+_REFRESH_TIME: Final = Layout("DHCPv6 information refresh time", "I")
 _MAX_RT: Final = Layout("DHCPv6 SOL_MAX_RT or INF_MAX_RT", "I")
 
 
@@ -78,6 +79,26 @@ class RapidCommit:
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
         return cls(*_RAPID_COMMIT.unpack(data))
+
+
+@dataclass(frozen=True, slots=True)
+class InformationRefreshTime:
+    """Seconds until a client without leases is to ask again; 0xFFFFFFFF: not by itself.
+
+    A client takes less than 600 for 600; that is its rule, not the format's.
+    """
+
+    option_code: ClassVar[int] = 32
+    seconds: int
+
+    def encode(self) -> bytes:
+        """Return the option's body; see `Option.encode`."""
+        return _REFRESH_TIME.pack(self.seconds)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the option with the body ``data``; see `KnownOption.decode`."""
+        return cls(*_REFRESH_TIME.unpack(data))
 
 
 @dataclass(frozen=True, slots=True)

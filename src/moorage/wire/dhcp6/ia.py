@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPV6LENGTH, IPv6Address, IPv6Network
 from typing import ClassVar, Final, Self
 
+from moorage.wire.dhcp6.exclude import PrefixExclude
 from moorage.wire.dhcp6.option import (
     Decoders,
     Option,
@@ -29,7 +30,8 @@ _IA_PD: Final = Layout("DHCPv6 IA_PD", "III")
 _IA_ADDR: Final = Layout("DHCPv6 IA address", "16s II")
 # preferred, valid, prefix length, address
 _IA_PREFIX: Final = Layout("DHCPv6 IA prefix", "II B 16s")
-_IN_LEASE: Final = decoders(StatusCode)
+_IN_ADDRESS: Final = decoders(StatusCode)
+_IN_PREFIX: Final = decoders(StatusCode, PrefixExclude)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class IaAddr(OptionHolder):
     def decode(cls, data: bytes) -> Self:
         """Return the option with the body ``data``; see `KnownOption.decode`."""
         (address, preferred, valid), rest = _IA_ADDR.split(data)
-        options = decode_options(rest, _IN_LEASE)
+        options = decode_options(rest, _IN_ADDRESS)
         return cls(IPv6Address(address), preferred, valid, options)
 
 
@@ -84,7 +86,7 @@ class IaPrefix(OptionHolder):
         (preferred, valid, length, address), rest = _IA_PREFIX.split(data)
         if length > IPV6LENGTH:
             raise WireError(_IA_PREFIX.where, f"prefix length {length}")
-        options = decode_options(rest, _IN_LEASE)
+        options = decode_options(rest, _IN_PREFIX)
         network = IPv6Network((address, length), strict=False)
         return cls(preferred, valid, network, options)
 

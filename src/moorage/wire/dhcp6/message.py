@@ -11,6 +11,7 @@ from moorage.wire.dhcp6.auth import Authentication, ReconfigureAccept, Reconfigu
 from moorage.wire.dhcp6.exchange import (
     ElapsedTime,
     InfMaxRt,
+    InformationRefreshTime,
     OptionRequest,
     Preference,
     RapidCommit,
@@ -35,6 +36,10 @@ CLIENT_PORT: Final = 546
 SERVER_PORT: Final = 547
 ALL_RELAY_AGENTS_AND_SERVERS: Final = IPv6Address("ff02::1:2")
 """The link-local group that clients send to (RFC 8415 section 7.1)."""
+ALL_SERVERS: Final = IPv6Address("ff05::1:3")
+"""The site-wide group that relay agents send to (RFC 8415 section 7.1)."""
+HOP_COUNT_LIMIT: Final = 8
+"""A relay agent does not relay again what has been relayed so often (RFC 8415 section 7.6)."""
 
 # type and transaction id in one number
 _MESSAGE: Final = Layout("DHCPv6 message", "I")
@@ -60,6 +65,7 @@ _IN_MESSAGE: Final = decoders(
     ReconfigureMessage,
     ReconfigureAccept,
     IaPd,
+    InformationRefreshTime,
     SolMaxRt,
     InfMaxRt,
 )
@@ -85,6 +91,7 @@ class MessageType(IntEnum):
 
 _TYPES: Final = {member.value: member for member in MessageType}
 _RELAYED: Final = frozenset({MessageType.RELAY_FORW, MessageType.RELAY_REPL})
+_RELAYED_OCTETS: Final = frozenset(bytes([kind]) for kind in _RELAYED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +157,29 @@ def decode_message(data: bytes) -> Message | Relay:
         return Relay(message_type, hop_count, IPv6Address(link), IPv6Address(peer), options)
     options = decode_options(rest, _IN_MESSAGE)
     return Message(message_type, head & _LARGEST_TRANSACTION_ID, options)
+
+
+def client_of(datagram: bytes) -> bytes | None:
+    """Return the DUID in the first Client Identifier of a message, relayed or not, if there is one.
+
+    It is found without decoding anything else, and without a judgement on the rest: for deciding
+    which of many messages to look at first.
+    """
+    for _ in range(HOP_COUNT_LIMIT + 2):
+        relayed = datagram[:1] in _RELAYED_OCTETS
+        start, wanted = (_RELAY.size, RelayMessageOption) if relayed else (_MESSAGE.size, ClientId)
+        found = _body(datagram, start, wanted.option_code)
+        if found is None or not relayed:
+            return found
+        datagram = found
+    return None
+
+
+def _body(datagram: bytes, start: int, code: int) -> bytes | None:
+    """Return the body of the first option ``code`` from ``start`` on, if it is all there."""
+    while start + 4 <= len(datagram):
+        end = start + 4 + int.from_bytes(datagram[start + 2 : start + 4], "big")
+        if int.from_bytes(datagram[start : start + 2], "big") == code:
+            return datagram[start + 4 : end] if end <= len(datagram) else None
+        start = end
+    return None
