@@ -14,7 +14,9 @@ from moorage import config
 from moorage.complaints import Complaints
 from moorage.identity import NO_LINK, Identity
 from moorage.router.config import AccessLink, RouterConfig
+from moorage.router.inbox import Arrival
 from moorage.router.mirror import Mirror
+from moorage.router.reconfigure import ReconfigureKeys
 from moorage.router.server import DelegationServer
 from moorage.service import ServiceType
 from moorage.store.memory import MemoryStore
@@ -37,6 +39,7 @@ from moorage.wire.dhcp6 import (
 ANY = IPv6Network("::/64")
 SOURCE = IPv6Address("fe80::1234")
 START = 1_700_000_000.0
+KEYS = ReconfigureKeys(bytes(16))
 
 
 def router_config(number: int = 1, **changes: Any) -> RouterConfig:
@@ -80,8 +83,10 @@ class Site:
         self.complaints = Complaints(logging.getLogger("test"))
         self._store = store
         self._clock = clock
-        self._mirror = Mirror(config.hold)
-        self._server = DelegationServer(config, store, self._mirror, self, self.complaints, clock)
+        self.mirror = Mirror(config.hold)
+        self.server = DelegationServer(
+            config, store, self.mirror, self, self.complaints, clock, KEYS
+        )
 
     def prepare(self, changes: Sequence[Change]) -> None:
         self.prepared += changes
@@ -94,14 +99,22 @@ class Site:
         self.prepared = []
 
     async def ask(self, datagram: bytes, source: IPv6Address) -> Message | None:
-        """Return the answer to a datagram."""
-        self._mirror.reset(await self._store.snapshot(), self._clock())
-        reply = await self._server.handle(self.link, datagram, source)
+        """Return the answer to a datagram that was sent to the group of all servers."""
+        reply = await self.send(Arrival(datagram, source))
         if reply is None:
             return None
         message = decode_message(reply)
         assert isinstance(message, Message)
         return message
+
+    async def send(self, arrival: Arrival) -> bytes | None:
+        """Return the datagram that answers another one."""
+        await self.look()
+        return await self.server.handle(self.link, arrival)
+
+    async def look(self) -> None:
+        """Know what the store holds."""
+        self.mirror.reset(await self._store.snapshot(), self._clock())
 
 
 class Domain:

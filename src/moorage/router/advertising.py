@@ -57,7 +57,7 @@ def advertisement(config: RouterConfig, link: AccessLink, mac: bytes) -> RouterA
     options.append(OnDemandLink(config.offered_types, config.domain_id, config.link_id(link)))
     return RouterAdvertisement(
         hop_limit=_HOP_LIMIT,
-        managed=False,
+        managed=link.address_pool is not None,
         other=False,
         router_lifetime=round(3 * config.ra_interval),
         reachable_time=0,

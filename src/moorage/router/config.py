@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 
 from moorage.management.config import RouterManagement
+from moorage.router.settings import Count, Dhcp, LimitTable, RelayAgent
 from moorage.service import ServiceType
 from moorage.store.model import Router
 from moorage.wire.dhcp6 import DuidUuid
@@ -185,12 +186,17 @@ class AccessLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     Attributes:
         interface: its name.
         slaac_prefix: advertised for ordinary addresses; none: not advertised.
+        address_pool: single addresses for clients that ask for one are drawn from it; none: they
+            are drawn from ``slaac_prefix``.
+        relays: the relay agents on the link that we listen to.
         mtu: the interface's MTU in bytes.
         link_id: 8 bytes in hexadecimal; empty: made of the router's id and the interface's name.
     """
 
     interface: Annotated[str, msgspec.Meta(min_length=1, max_length=15)]
     slaac_prefix: IPv6Network | None = None
+    address_pool: IPv6Network | None = None
+    relays: list[RelayAgent] = []
     mtu: Mtu = 1500
     link_id: Octets8 | None = None
 
@@ -198,6 +204,15 @@ class AccessLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """Check what types alone do not say."""
         if self.slaac_prefix is not None and self.slaac_prefix.prefixlen != 64:
             raise ValueError("slaac_prefix: must be a /64")
+        agents = [address for agent in self.relays for address in (agent.address, *agent.sources)]
+        if len(set(agents)) != len(agents):
+            raise ValueError("relays: an address is named twice")
+
+    @property
+    def networks(self) -> tuple[IPv6Network, ...]:
+        """The prefixes of the addresses that are used on the link."""
+        found = [net for net in (self.slaac_prefix, self.address_pool) if net is not None]
+        return tuple(dict.fromkeys(found))
 
 
 class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -220,7 +235,12 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         hold: how long packets to a host that left are dropped silently before its correspondents
             are told; also how long a keyless client waits whose departure nobody saw.
         keyless: when a prefix of a client without a key may move.
-        quota: how many prefixes one client may hold.
+        quota: how many prefixes and addresses one client may hold.
+        limits: how many leases of single types are given.
+        capacity: how many prefixes and addresses this router gives in all.
+        new_clients: how many messages a second are looked at that come by one access link from
+            clients without any binding; after a pause as many may come at once.
+        dhcp: what clients are told beside their leases.
         ra_interval: longest time between two multicast router advertisements (RFC 4861
             MaxRtrAdvInterval).
         policy: what is dictated to hosts; none: hosts follow their own policy.
@@ -243,6 +263,10 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     hold: Annotated[float, msgspec.Meta(ge=0)] = 10.0
     keyless: Keyless = Keyless.AFTER_DEPARTURE
     quota: Annotated[int, msgspec.Meta(ge=1)] = 32
+    limits: LimitTable = LimitTable()
+    capacity: Count = 100_000
+    new_clients: Annotated[float, msgspec.Meta(gt=0)] = 200.0
+    dhcp: Dhcp = Dhcp()
     ra_interval: Annotated[float, msgspec.Meta(ge=4, le=1800)] = 30.0
     policy: Policy | None = None
     management: RouterManagement = RouterManagement()

@@ -47,6 +47,7 @@ from moorage.router.interfaces import (
 from moorage.router.lifecycle import Departures, Expiry
 from moorage.router.link import LinkServer
 from moorage.router.mirror import Mirror
+from moorage.router.reconfigurer import load_keys
 from moorage.router.server import DelegationServer
 from moorage.store import open_store
 from moorage.store.model import Binding
@@ -132,7 +133,14 @@ class _RouterDaemon:
         self._forwarding = Forwarding(
             config, self._mirror, self._table, SidFilter(), self._interfaces.macs, _log.error
         )
-        self._server = DelegationServer(config, store, self._mirror, self, self._complaints)
+        self._server = DelegationServer(
+            config,
+            store,
+            self._mirror,
+            self,
+            self._complaints,
+            keys=load_keys(config.dhcp.secret),
+        )
         self._monitor = NetlinkMonitor(
             [Group.LINK, Group.ADDRESS, Group.NEIGHBOUR, Group.ROUTE, Group.RULE],
             except_port=self._table.port,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Network
+from typing import Final
 
 from moorage.router.answers import answer
-from moorage.router.leases import Lessor, Outcome, Refused, Situation
-from moorage.router.request import Discarded, Request
+from moorage.router.leases import Lessor, Situation
+from moorage.router.outcomes import Association, Outcome, Refused
+from moorage.router.request import Request
+from moorage.router.supply import listed, on_link
+from moorage.router.validation import Discarded
 from moorage.store.protocol import Change
 from moorage.wire.dhcp6 import (
     IaNa,
@@ -15,15 +20,24 @@ from moorage.wire.dhcp6 import (
     Message,
     MessageType,
     Option,
-    Preference,
     RapidCommit,
     RefusalReason,
     Status,
     StatusCode,
 )
 
-_HIGHEST_PREFERENCE = 255
-"""Ends the client's wait for other servers (RFC 8415 section 18.2.1)."""
+_TREATMENT: Final[Mapping[MessageType, Callable[[Lessor, Association], Outcome]]] = {
+    MessageType.SOLICIT: Lessor.assign,
+    MessageType.REQUEST: Lessor.assign,
+    MessageType.RENEW: Lessor.extend,
+    MessageType.REBIND: Lessor.extend,
+    MessageType.RELEASE: Lessor.release,
+    MessageType.DECLINE: Lessor.decline,
+}
+"""What is done about each association of a message; the others are not about leases of ours."""
+
+_ACKNOWLEDGED: Final = frozenset({MessageType.RELEASE, MessageType.DECLINE})
+"""Messages whose answer says Success as a whole (RFC 8415 sections 18.3.7 and 18.3.8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +47,7 @@ class Decision:
     Attributes:
         changes: to be committed first; with a conflict, everything is decided anew.
         reply: to be sent once they are; None: no answer is due yet.
-        waiting: prefixes that a keyless client asked for while somebody else is served with them.
+        waiting: what a keyless client asked for while somebody else is served with it.
     """
 
     changes: tuple[Change, ...]
@@ -47,73 +61,62 @@ def decide(request: Request, situation: Situation) -> Decision:
     Raises:
         Discarded: no answer is right.
     """
+    kind = request.message.type
+    if kind is MessageType.INFORMATION_REQUEST:
+        return _plainly(request, (), situation)
+    if kind is MessageType.CONFIRM:
+        return _plainly(request, (_confirmation(request),), situation)
+    associations = _associations(request)
+    if not associations and kind not in _ACKNOWLEDGED:
+        raise Discarded(f"{kind.name} for nothing that we have")
     lessor = Lessor(request, situation)
-    associations = request.message.every(IaPd)
-    addresses = request.message.every(IaNa)
-    kind = MessageType.REPLY
-    options: list[Option] = []
-    outcomes: list[Outcome] = []
-    match request.message.type:
-        case MessageType.SOLICIT | MessageType.REQUEST:
-            outcomes = [lessor.assign(ia) for ia in associations]
-            options += [_without_address(ia, Status.NO_ADDRS_AVAIL) for ia in addresses]
-        case MessageType.RENEW:
-            outcomes = [lessor.extend(ia) for ia in associations]
-            options += [_without_address(ia, Status.NO_BINDING) for ia in addresses]
-        case MessageType.REBIND:
-            # The addresses are another server's matter: a Rebind goes to all of them.
-            outcomes = [lessor.extend(ia) for ia in associations]
-        case MessageType.RELEASE:
-            outcomes = [lessor.release(ia) for ia in associations]
-            options += [_without_address(ia, Status.NO_BINDING) for ia in addresses]
-            options.append(StatusCode(Status.SUCCESS, ""))
-        case MessageType.DECLINE:
-            options += [_without_address(ia, Status.NO_BINDING) for ia in addresses]
-            options.append(StatusCode(Status.SUCCESS, ""))
-        case MessageType.CONFIRM:
-            options.append(_confirmation(addresses, situation))
-        case _:  # Information-request: the rest of the answer says what there is to say
-            pass
+    treat = _TREATMENT[kind]
+    outcomes = [treat(lessor, ia) for ia in associations]
     if request.on_demand is None:
         # Only our option can say "later"; for others silence does, and they ask again.
         outcomes = [outcome for outcome in outcomes if not _is_later(outcome)]
-    if associations and not (outcomes or options):
-        return Decision((), None, frozenset(lessor.waiting))
-    if request.message.type in _ASKING and not (outcomes or options):
-        raise Discarded(f"{request.message.type.name} for nothing that we have")
+        if associations and not outcomes:
+            return Decision((), None, frozenset(lessor.waiting))
     changes: tuple[Change, ...] = tuple(lessor.changes)
-    if request.message.type is MessageType.SOLICIT:
+    options: list[Option] = []
+    answered = MessageType.REPLY
+    if kind in _ACKNOWLEDGED:
+        options.append(StatusCode(Status.SUCCESS))
+    elif kind is MessageType.SOLICIT:
         if request.message.first(RapidCommit):
-            options.insert(0, RapidCommit())
+            options.append(RapidCommit())
         else:
-            kind, changes = MessageType.ADVERTISE, ()
-            options.insert(0, Preference(_HIGHEST_PREFERENCE))
-    reply = answer(
-        request, kind, options, outcomes, situation.config, situation.link, situation.now
-    )
+            answered, changes = MessageType.ADVERTISE, ()
+    reply = answer(request, answered, options, outcomes, situation)
     return Decision(changes, reply, frozenset(lessor.waiting))
 
 
-_ASKING = frozenset(
-    {MessageType.SOLICIT, MessageType.REQUEST, MessageType.RENEW, MessageType.REBIND}
-)
+def _plainly(request: Request, options: tuple[Option, ...], situation: Situation) -> Decision:
+    reply = answer(request, MessageType.REPLY, options, (), situation)
+    return Decision((), reply, frozenset())
+
+
+def _associations(request: Request) -> list[Association]:
+    """Return the associations that we have something to say about.
+
+    A Rebind goes to all servers: where we assign no addresses, they are another one's matter.
+    """
+    found: list[Association] = list(request.message.every(IaPd))
+    if request.message.type is not MessageType.REBIND or request.place.segment.addresses:
+        found += request.message.every(IaNa)
+    return found
 
 
 def _is_later(outcome: Outcome) -> bool:
     return isinstance(outcome, Refused) and outcome.reason is RefusalReason.TRY_LATER
 
 
-def _without_address(ia: IaNa, status: Status) -> IaNa:
-    """Addresses are formed from prefixes here; none is assigned."""
-    return IaNa(ia.iaid, 0, 0, (StatusCode(status, "addresses are not assigned"),))
-
-
-def _confirmation(associations: tuple[IaNa, ...], situation: Situation) -> StatusCode:
-    """Whether all addresses are of this link's prefix (RFC 8415 section 18.3.3)."""
-    addresses = [lease.address for ia in associations for lease in ia.addresses]
-    if not addresses:
-        raise Discarded("CONFIRM without an address")
-    prefix = situation.link.slaac_prefix
-    if prefix is not None and all(address in prefix for address in addresses):
-        return StatusCode(Status.SUCCESS, "")
+def _confirmation(request: Request) -> StatusCode:
+    """Whether all addresses are of the client's link (RFC 8415 section 18.3.3)."""
+    addresses = [lease for ia in request.message.every(IaNa) for lease in listed(ia)]
+    networks = request.place.segment.networks
+    if not addresses or not networks:
+        raise Discarded("CONFIRM of addresses that nothing can be said about")
+    if on_link(addresses, networks):
+        return StatusCode(Status.SUCCESS)
     return StatusCode(Status.NOT_ON_LINK, "not on this link")

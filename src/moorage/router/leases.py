@@ -1,4 +1,4 @@
-"""What becomes of one IA_PD: the rules of the service types, as changes of the binding store."""
+"""What becomes of an association: the rules of the service types, as changes of the store."""
 
 from __future__ import annotations
 
@@ -7,59 +7,24 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Network
 
 from moorage.router.authority import Claim, claim
-from moorage.router.config import AccessLink, Keyless, RouterConfig
-from moorage.router.pool import Pool
-from moorage.router.request import Request, hint
+from moorage.router.config import Keyless, RouterConfig
+from moorage.router.outcomes import (
+    Association,
+    Granted,
+    OffLink,
+    Outcome,
+    Refused,
+    Released,
+    Unbound,
+    Withdrawn,
+)
+from moorage.router.reconfigure import ReconfigureKeys
+from moorage.router.request import Request
+from moorage.router.supply import Supply, Taken, listed, on_link
 from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import Create, Update
-from moorage.wire.dhcp6 import IaPd, RefusalReason
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """The client has the prefix of ``binding``, for so many seconds from now, and not ``gone``."""
-
-    iaid: int
-    binding: Binding
-    preferred: int
-    valid: int
-    gone: tuple[IPv6Network, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """The client must not use these prefixes any longer."""
-
-    iaid: int
-    type: ServiceType
-    prefixes: tuple[IPv6Network, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The client gets nothing; ``type`` is what it asked for, or holds."""
-
-    iaid: int
-    type: ServiceType | None
-    reason: RefusalReason
-
-
-@dataclass(frozen=True, slots=True)
-class Unbound:
-    """We know of no such binding."""
-
-    iaid: int
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """The client gave the prefix back."""
-
-    iaid: int
-
-
-Outcome = Granted | Withdrawn | Refused | Unbound | Released
+from moorage.wire.dhcp6 import IaNa, IaPd, MessageType, RefusalReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,30 +33,33 @@ class Situation:
 
     Attributes:
         config: who we are and what we offer.
-        link: the access link that the message came by.
         bindings: the bindings of the client, released ones among them.
-        taken: whether a prefix has a binding, of whichever client.
-        pool: what new prefixes are drawn from.
-        waiting: since when keyless clients have been asking for prefixes that are served
-            elsewhere.
+        taken: whether a prefix or address has a binding, of whichever client.
+        prefixes: what new prefixes are taken from.
+        given: how many leases of a type, or (None) in all, this router has given.
+        keys: the reconfigure keys; None: no client is reconfigured.
+        waiting: since when keyless clients have been asking for what is served elsewhere.
         now: seconds since 1970.
     """
 
     config: RouterConfig
-    link: AccessLink
     bindings: tuple[Binding, ...]
-    taken: Callable[[IPv6Network], bool]
-    pool: Pool
+    taken: Taken
+    prefixes: Supply
+    given: Callable[[ServiceType | None], int]
+    keys: ReconfigureKeys | None
     waiting: Mapping[IPv6Network, float]
     now: float
 
 
 class Lessor:
-    """Judges the IA_PDs of one message, one after the other.
+    """Judges the associations of one message, one after the other.
+
+    Single addresses are Non-persistent: they are of use on their link alone.
 
     Attributes:
         changes: what has to be committed before the outcomes are true.
-        waiting: prefixes that a keyless client asked for too early.
+        waiting: leases that a keyless client asked for too early.
     """
 
     def __init__(self, request: Request, situation: Situation) -> None:
@@ -102,85 +70,113 @@ class Lessor:
         self._config = situation.config
         self._me = situation.config.id
         self._now = situation.now
+        self._segment = request.place.segment
+        self._reconfigurable = situation.keys is not None and request.reconfigurable
 
-    def assign(self, ia: IaPd) -> Outcome:
-        """Solicit and Request: give the prefix that the client has, or a new one."""
-        wanted = self._request.type_of(ia.iaid)
+    def assign(self, ia: Association) -> Outcome:
+        """Solicit and Request: give the lease that the client has, or a new one."""
+        wanted = self._wanted(ia)
         if self._request.rejected:
-            return Refused(ia.iaid, wanted, RefusalReason.SIGNATURE_OR_TIME)
-        binding = self._held(ia.iaid)
+            return Refused(ia, wanted, RefusalReason.SIGNATURE_OR_TIME)
+        if self._request.message.type is MessageType.REQUEST and self._is_off_link(ia):
+            return OffLink(ia)
+        binding = self._held(ia)
         if binding is None:
             return self._create(ia, wanted)
-        objection = self._objection(binding, wanted)
+        objection = self._objection(ia, binding, wanted)
         if objection is not None:
             return objection
         if self._judge(binding) is Claim.REPEATED:
-            return self._as_it_stands(binding)
+            return self._as_it_stands(ia, binding)
         if self._must_wait(binding):
-            return Refused(ia.iaid, binding.type, RefusalReason.TRY_LATER)
-        if self._over(binding):
+            return Refused(ia, binding.type, RefusalReason.TRY_LATER)
+        if self._is_over(ia, binding):
             self._retire(binding)
             return self._create(ia, wanted)
-        return self._carry_on(binding)
+        return self._carry_on(ia, binding)
 
-    def extend(self, ia: IaPd) -> Outcome:
-        """Renew and Rebind: the client goes on with its prefix, here, where it may have moved to.
+    def extend(self, ia: Association) -> Outcome:
+        """Renew and Rebind: the client goes on with its lease, here, where it may have moved to.
 
         A keyless client whose prefix never moves is told that it is gone; the binding stays where
         it is, since nobody has proved that the client left.
         """
-        wanted = self._request.type_of(ia.iaid)
+        wanted = self._wanted(ia)
         if self._request.rejected:
-            return Refused(ia.iaid, wanted, RefusalReason.SIGNATURE_OR_TIME)
-        binding = self._held(ia.iaid)
+            return Refused(ia, wanted, RefusalReason.SIGNATURE_OR_TIME)
+        binding = self._held(ia)
         if binding is None or binding.valid_until <= self._now:
-            return Unbound(ia.iaid)
-        objection = self._objection(binding, wanted)
+            if self._is_off_link(ia):
+                return Withdrawn(ia, ServiceType.NON_PERSISTENT, listed(ia))
+            return Unbound(ia)
+        objection = self._objection(ia, binding, wanted)
         if objection is not None:
             return objection
         if self._judge(binding) is Claim.REPEATED:
             if self._is_here(binding):
-                return self._as_it_stands(binding)
-            return Refused(ia.iaid, binding.type, RefusalReason.SIGNATURE_OR_TIME)
+                return self._as_it_stands(ia, binding)
+            return Refused(ia, binding.type, RefusalReason.SIGNATURE_OR_TIME)
         if self._must_wait(binding):
             if self._config.keyless is Keyless.NEVER:
-                return Withdrawn(ia.iaid, binding.type, (binding.prefix,))
-            return Refused(ia.iaid, binding.type, RefusalReason.TRY_LATER)
-        if self._over(binding):
+                return Withdrawn(ia, binding.type, (binding.prefix,))
+            return Refused(ia, binding.type, RefusalReason.TRY_LATER)
+        if self._is_over(ia, binding):
             self._retire(binding)
-            return Withdrawn(ia.iaid, binding.type, (binding.prefix,))
-        listed = tuple(lease.prefix for lease in ia.prefixes)
-        gone = tuple(prefix for prefix in listed if prefix != binding.prefix)
-        return replace(self._carry_on(binding), gone=gone)
+            return Withdrawn(ia, binding.type, (binding.prefix,))
+        gone = tuple([prefix for prefix in listed(ia) if prefix != binding.prefix])
+        return replace(self._carry_on(ia, binding), gone=gone)
 
-    def release(self, ia: IaPd) -> Outcome:
-        """Release: the client gives its prefix back."""
+    def release(self, ia: Association) -> Outcome:
+        """Release: the client gives its lease back."""
+        return self._end(ia)
+
+    def decline(self, ia: Association) -> Outcome:
+        """Decline: somebody else on the link uses the address. Prefixes cannot be declined."""
+        if isinstance(ia, IaNa):
+            return self._end(ia, self._config.dhcp.declined)
+        return Unbound(ia) if self._held(ia) is None else Released(ia)
+
+    def _end(self, ia: Association, quarantine: float | None = None) -> Outcome:
         if self._request.rejected:
-            wanted = self._request.type_of(ia.iaid)
-            return Refused(ia.iaid, wanted, RefusalReason.SIGNATURE_OR_TIME)
-        binding = self._held(ia.iaid)
-        if binding is None or binding.prefix not in {lease.prefix for lease in ia.prefixes}:
-            return Unbound(ia.iaid)
-        objection = self._objection(binding, binding.type)
+            return Refused(ia, self._wanted(ia), RefusalReason.SIGNATURE_OR_TIME)
+        binding = self._held(ia)
+        if binding is None or binding.prefix not in listed(ia):
+            return Unbound(ia)
+        objection = self._objection(ia, binding, binding.type)
         if objection is not None:
             return objection
         if self._judge(binding) is Claim.REPEATED:
-            return Refused(ia.iaid, binding.type, RefusalReason.SIGNATURE_OR_TIME)
+            return Refused(ia, binding.type, RefusalReason.SIGNATURE_OR_TIME)
         if binding.key is None and binding.serving not in (self._me, None):
-            return Refused(ia.iaid, binding.type, RefusalReason.NOT_AUTHORISED)
-        self._retire(binding)
-        return Released(ia.iaid)
+            return Refused(ia, binding.type, RefusalReason.NOT_AUTHORISED)
+        self._retire(binding, quarantine)
+        return Released(ia)
 
-    def _held(self, iaid: int) -> Binding | None:
+    def _wanted(self, ia: Association) -> ServiceType | None:
+        if isinstance(ia, IaNa):
+            return ServiceType.NON_PERSISTENT
+        return self._request.type_of(ia.iaid)
+
+    def _held(self, ia: Association) -> Binding | None:
         for binding in self._at.bindings:
-            if binding.iaid == iaid and binding.held:
+            if binding.held and _is_of(binding, ia):
                 return binding
         return None
+
+    def _is_off_link(self, ia: Association) -> bool:
+        """Whether it lists addresses that are not of the client's link, as far as we know that."""
+        networks = self._segment.networks
+        return isinstance(ia, IaNa) and bool(networks) and not on_link(listed(ia), networks)
+
+    def _supply(self, ia: Association) -> Supply | None:
+        return self._segment.addresses if isinstance(ia, IaNa) else self._at.prefixes
 
     def _judge(self, binding: Binding) -> Claim:
         return claim(binding, self._request.proof)
 
-    def _objection(self, binding: Binding, wanted: ServiceType | None) -> Refused | None:
+    def _objection(
+        self, ia: Association, binding: Binding, wanted: ServiceType | None
+    ) -> Refused | None:
         """Why this message may do nothing with the binding."""
         match self._judge(binding):
             case Claim.FOREIGN:
@@ -192,13 +188,13 @@ class Lessor:
                     return None
                 # A prefix keeps its type; another type needs another IAID.
                 reason = RefusalReason.NOT_AUTHORISED
-        return Refused(binding.iaid, wanted, reason)
+        return Refused(ia, wanted, reason)
 
     def _is_here(self, binding: Binding) -> bool:
         return (
             binding.serving == self._me
-            and binding.link == self._at.link.interface
-            and binding.next_hop == self._request.source
+            and binding.link == self._segment.link.interface
+            and binding.next_hop == self._request.place.next_hop
         )
 
     def _must_wait(self, binding: Binding) -> bool:
@@ -214,21 +210,19 @@ class Lessor:
         since = self._at.waiting.get(binding.prefix, self._now)
         return self._now - since < self._config.hold
 
-    def _over(self, binding: Binding) -> bool:
-        """Whether the prefix has come to its end: by time, or since it does not move."""
-        moved = binding.anchor != self._me
-        return binding.valid_until <= self._now or (
-            moved and binding.type is ServiceType.NON_PERSISTENT
-        )
+    def _is_over(self, ia: Association, binding: Binding) -> bool:
+        """Whether the lease has come to its end: by time, or since it is not for this place."""
+        supply = self._supply(ia)
+        return binding.valid_until <= self._now or supply is None or supply.ends(binding)
 
-    def _create(self, ia: IaPd, wanted: ServiceType | None) -> Outcome:
+    def _create(self, ia: Association, wanted: ServiceType | None) -> Outcome:
         kind = wanted or self._config.default
-        refusal = self._refusal(ia.iaid, kind)
+        refusal = self._refusal(ia, kind)
         if refusal is not None:
-            return Refused(ia.iaid, kind, refusal)
-        prefix = self._draw(hint(ia))
+            return Refused(ia, kind, refusal)
+        prefix = self._draw(ia)
         if prefix is None:
-            return Refused(ia.iaid, kind, RefusalReason.POOL_FULL)
+            return Refused(ia, kind, RefusalReason.POOL_FULL)
         lifetimes = self._config.lifetimes.of(kind)
         proof = self._request.proof
         binding = Binding(
@@ -238,48 +232,63 @@ class Lessor:
             type=kind,
             anchor=self._me,
             serving=self._me,
-            link=self._at.link.interface,
-            next_hop=self._request.source,
+            link=self._segment.link.interface,
+            next_hop=self._request.place.next_hop,
             seq=1,
             key=proof.key if proof else None,
             last_time=proof.time if proof else 0,
             state=BindingState.ACTIVE,
             preferred_until=self._now + lifetimes.preferred,
             valid_until=self._now + lifetimes.valid,
+            reconfigurable=self._reconfigurable,
         )
         self.changes.append(Create(binding))
-        return self._as_it_stands(binding)
+        return self._as_it_stands(ia, binding)
 
-    def _refusal(self, iaid: int, kind: ServiceType) -> RefusalReason | None:
-        """Why the client gets no new prefix of this type."""
-        if kind not in self._config.offered_types:
-            return RefusalReason.TYPE_NOT_OFFERED
-        policy = self._config.policy
-        if policy is not None and kind not in policy.permitted_types:
-            return RefusalReason.NOT_AUTHORISED
+    def _refusal(self, ia: Association, kind: ServiceType) -> RefusalReason | None:
+        """Why the client gets no new lease of this type."""
         proof = self._request.proof
+        if isinstance(ia, IaPd):
+            if kind not in self._config.offered_types:
+                return RefusalReason.TYPE_NOT_OFFERED
+            policy = self._config.policy
+            if policy is not None and kind not in policy.permitted_types:
+                return RefusalReason.NOT_AUTHORISED
         for binding in self._at.bindings:
-            if binding.iaid == iaid and claim(binding, proof) in (Claim.STALE, Claim.REPEATED):
+            if _is_of(binding, ia) and claim(binding, proof) in (Claim.STALE, Claim.REPEATED):
                 # An old Solicit must not bring back what its sender has released since.
                 return RefusalReason.SIGNATURE_OR_TIME
+        return self._excess(kind)
+
+    def _excess(self, kind: ServiceType) -> RefusalReason | None:
+        """Whether one more lease is too many: for this client, or for this router."""
         bindings = {binding.prefix: binding for binding in self._at.bindings}
         bindings |= {change.prefix: change.binding for change in self.changes}
         # What others asked for in a keyed client's name does not count against it.
-        key = proof.key if proof else None
-        holds = sum(binding.held and binding.key == key for binding in bindings.values())
-        return RefusalReason.QUOTA if holds >= self._config.quota else None
+        key = self._request.proof.key if self._request.proof else None
+        held = [each.type for each in bindings.values() if each.held and each.key == key]
+        limits = self._config.limits.of(kind)
+        if len(held) >= self._config.quota or (
+            limits.per_host is not None and held.count(kind) >= limits.per_host
+        ):
+            return RefusalReason.QUOTA
+        new = [change.binding.type for change in self.changes if isinstance(change, Create)]
+        if self._at.given(None) + len(new) >= self._config.capacity or (
+            limits.in_all is not None and self._at.given(kind) + new.count(kind) >= limits.in_all
+        ):
+            return RefusalReason.POOL_FULL
+        return None
 
-    def _draw(self, wish: IPv6Network | None) -> IPv6Network | None:
+    def _draw(self, ia: Association) -> IPv6Network | None:
         mine = {change.prefix for change in self.changes}
 
         def taken(prefix: IPv6Network) -> bool:
             return prefix in mine or self._at.taken(prefix)
 
-        if wish is not None and wish in self._at.pool and not taken(wish):
-            return wish
-        return self._at.pool.draw(taken)
+        supply = self._supply(ia)
+        return None if supply is None else supply.draw(self._request.client, ia, taken)
 
-    def _carry_on(self, binding: Binding) -> Granted:
+    def _carry_on(self, ia: Association, binding: Binding) -> Granted:
         """Serve the binding here and from now."""
         now, proof = self._now, self._request.proof
         lifetimes = self._config.lifetimes.of(binding.type)
@@ -294,35 +303,41 @@ class Lessor:
         changed = replace(
             binding,
             serving=self._me,
-            link=self._at.link.interface,
-            next_hop=self._request.source,
+            link=self._segment.link.interface,
+            next_hop=self._request.place.next_hop,
             seq=binding.seq + 1,
             key=proof.key if proof else binding.key,
             last_time=proof.time if proof else binding.last_time,
             state=BindingState.ACTIVE,
             preferred_until=preferred_until,
             valid_until=valid_until,
+            reconfigurable=self._reconfigurable,
         )
         self.changes.append(Update(changed, binding.seq))
-        return self._as_it_stands(changed)
+        return self._as_it_stands(ia, changed)
 
-    def _as_it_stands(self, binding: Binding) -> Granted:
+    def _as_it_stands(self, ia: Association, binding: Binding) -> Granted:
         def remaining(until: float) -> int:
             return max(0, round(until - self._now))
 
         return Granted(
-            binding.iaid,
+            ia,
             binding,
             remaining(binding.preferred_until),
             remaining(binding.valid_until),
         )
 
-    def _retire(self, binding: Binding) -> None:
+    def _retire(self, binding: Binding, quarantine: float | None = None) -> None:
         proof = self._request.proof
         last_time = proof.time if proof else binding.last_time
-        quarantine = self._config.lifetimes.of(binding.type).quarantine
+        if quarantine is None:
+            quarantine = self._config.lifetimes.of(binding.type).quarantine
         released = replace(retired(binding, self._now, quarantine), last_time=last_time)
         self.changes.append(Update(released, binding.seq))
+
+
+def _is_of(binding: Binding, ia: Association) -> bool:
+    return binding.iaid == ia.iaid and binding.is_address == isinstance(ia, IaNa)
 
 
 def retired(binding: Binding, now: float, quarantine: float) -> Binding:

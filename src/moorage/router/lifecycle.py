@@ -94,10 +94,12 @@ class Departures:
             if host is not None and binding.next_hop != host:
                 continue
             lifetimes = self._config.lifetimes.of(binding.type)
-            if binding.type is ServiceType.NON_PERSISTENT:
+            if binding.type is ServiceType.NON_PERSISTENT and not binding.is_address:
                 changes.append(Update(retired(binding, now, lifetimes.quarantine), binding.seq))
                 continue
-            gone = detached(binding, now, lifetimes.detached)
+            # A host that sleeps still uses its address: nobody else may get it meanwhile.
+            kept = lifetimes.valid if binding.is_address else lifetimes.detached
+            gone = detached(binding, now, kept)
             changes.append(Update(gone, binding.seq))
             back = replace(binding, seq=gone.seq + 1)
             self._left.setdefault((link, binding.next_hop), []).append(Update(back, gone.seq))

@@ -11,13 +11,14 @@ from moorage.complaints import Complaints
 from moorage.kernel.links import Link
 from moorage.router.advertising import Advertiser, Send, advertisement
 from moorage.router.config import AccessLink, RouterConfig
+from moorage.router.inbox import Inbox, TooMany, Work
 from moorage.router.server import DelegationServer
-from moorage.router.sockets import DhcpSocket, Received, RouterSocket
+from moorage.router.sockets import DhcpSocket, RouterSocket
 from moorage.wire import nd
 from moorage.wire.errors import WireError
 
-_UNDER_WAY = 256
-"""Messages at most that wait for the store; more are dropped, and their clients ask again."""
+_AT_ONCE = 64
+"""Messages that are read before anything else may happen."""
 
 
 class LinkServer:
@@ -41,6 +42,7 @@ class LinkServer:
         self._server = server
         self._complaints = complaints
         self._loop = asyncio.get_running_loop()
+        self._inbox = Inbox(config.new_clients)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._advertiser = Advertiser(
@@ -54,6 +56,7 @@ class LinkServer:
             raise
         self._loop.add_reader(self._dhcp, self._read_dhcp)
         self._loop.add_reader(self._routers, self._read_solicitations)
+        server.reconfigurer.attach(link.interface, self._dhcp.send)
         self._advertise()
 
     def farewell(self) -> None:
@@ -62,6 +65,7 @@ class LinkServer:
 
     def close(self) -> None:
         """Stop to serve."""
+        self._server.reconfigurer.detach(self._link.interface)
         for source in (self._dhcp, self._routers):
             self._loop.remove_reader(source)
             source.close()
@@ -71,20 +75,34 @@ class LinkServer:
             task.cancel()
 
     def _read_dhcp(self) -> None:
-        while (received := self._dhcp.receive()) is not None:
-            if len(self._tasks) >= _UNDER_WAY:
-                self._complaints.complain("DHCPv6 message", self._link.interface, "too many")
-                continue
-            task = self._loop.create_task(self._answer(received))
+        now = time.monotonic()
+        for _ in range(_AT_ONCE):
+            arrival = self._dhcp.receive()
+            if arrival is None:
+                break
+            client, known = self._server.sender(arrival.data)
+            try:
+                self._inbox.put(arrival, client, known, now)
+            except TooMany as error:
+                self._complaints.complain("DHCPv6 flood", self._link.interface, error)
+        self._answer_some()
+
+    def _answer_some(self) -> None:
+        while (work := self._inbox.take()) is not None:
+            task = self._loop.create_task(self._answer(work))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, received: Received) -> None:
-        reply = await self._server.handle(self._link, received.data, received.source)
+    async def _answer(self, work: Work) -> None:
+        try:
+            reply = await self._server.handle(self._link, work.arrival)
+        finally:
+            self._inbox.done(work)
         if reply is not None:
             # The client of a link that goes away just now asks again elsewhere.
             with contextlib.suppress(OSError):
-                self._dhcp.send(reply, received.source)
+                self._dhcp.send(reply, work.arrival.source)
+        self._answer_some()
 
     def _read_solicitations(self) -> None:
         while (received := self._routers.receive()) is not None:

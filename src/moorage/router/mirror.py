@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Network
 
+from moorage.router.holdings import Holdings
 from moorage.store.model import Binding, Router
 from moorage.store.protocol import BindingChanged, BindingGone, Event, RouterChanged, Snapshot
 
@@ -48,6 +49,7 @@ class Mirror:
         self._hold = hold
         self._bindings: dict[IPv6Network, Known] = {}
         self._fading: set[IPv6Network] = set()
+        self.holdings = Holdings()
         self.routers: dict[str, Router] = {}
 
     def __contains__(self, prefix: IPv6Network) -> bool:
@@ -62,10 +64,16 @@ class Mirror:
         """Return what is known of a prefix."""
         return self._bindings.get(prefix)
 
+    def of_client(self, client: bytes) -> tuple[Binding, ...]:
+        """Return the bindings of a DUID, released ones among them."""
+        prefixes = self.holdings.of_client(client)
+        return tuple([self._bindings[prefix].binding for prefix in prefixes])
+
     def reset(self, snapshot: Snapshot, now: float) -> None:
         """Know what a snapshot says, and nothing else."""
         before = self._bindings
         self._bindings = {}
+        self.holdings = Holdings()
         self.routers = {router.id: router for router in snapshot.routers}
         for binding in snapshot.bindings:
             self._put(before.get(binding.prefix), snapshot.revision, binding, now)
@@ -89,6 +97,7 @@ class Mirror:
                 if known is None or revision <= known.revision:
                     return False
                 del self._bindings[prefix]
+                self.holdings.remove(known.binding)
                 self._fading.discard(prefix)
                 return True
 
@@ -103,6 +112,10 @@ class Mirror:
                 former, until = before, now + LINGER
             elif before.serving is not None:
                 quiet, until = True, now + self._hold
+        replaced = self._bindings.get(binding.prefix)
+        if replaced is not None:
+            self.holdings.remove(replaced.binding)
+        self.holdings.add(binding)
         self._bindings[binding.prefix] = Known(revision, binding, former, quiet, until)
         if former or quiet:
             self._fading.add(binding.prefix)

@@ -1,10 +1,11 @@
-"""The prefixes that a router delegates from: drawn at random, so that none tells its type."""
+"""What a router gives leases from: drawn at random, so that none tells its type."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 from ipaddress import IPv6Network
+from typing import Final
 
 _TRIES = 64
 _ENUMERABLE = 1 << 14
@@ -22,7 +23,7 @@ class Pool:
     ) -> None:
         self._network = network
         self._length = length
-        self._size = 1 << (length - network.prefixlen)
+        self.size: Final = 1 << (length - network.prefixlen)
         self._random = source or random.SystemRandom()
 
     def __contains__(self, prefix: IPv6Network) -> bool:
@@ -35,15 +36,16 @@ class Pool:
         A pool too big to be enumerated counts as full once a long run of draws has found nothing.
         """
         for _ in range(_TRIES):
-            prefix = self._part(self._random.randrange(self._size))
+            prefix = self.part(self._random.randrange(self.size))
             if not taken(prefix):
                 return prefix
-        if self._size > _ENUMERABLE:
+        if self.size > _ENUMERABLE:
             return None
-        parts = (self._part(index) for index in range(self._size))
+        parts = (self.part(index) for index in range(self.size))
         free = [prefix for prefix in parts if not taken(prefix)]
         return self._random.choice(free) if free else None
 
-    def _part(self, index: int) -> IPv6Network:
+    def part(self, index: int) -> IPv6Network:
+        """Return the part number ``index``, from 0 to below `size`."""
         start = int(self._network.network_address) + (index << (128 - self._length))
         return IPv6Network((start, self._length))

@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from ipaddress import IPv6Address, IPv6Network
-from typing import Protocol
+from ipaddress import IPv6Network
+from secrets import token_bytes
+from typing import Final, Protocol
 
 from moorage.complaints import Complaints
+from moorage.router.answers import use_multicast
 from moorage.router.authority import Rejected, examine
 from moorage.router.config import DELEGATED_LENGTH, AccessLink, RouterConfig
 from moorage.router.delegation import Decision, decide
+from moorage.router.inbox import Arrival
 from moorage.router.leases import Situation
 from moorage.router.mirror import Mirror
 from moorage.router.pool import Pool
-from moorage.router.request import Discarded, Request, admit
+from moorage.router.reconfigure import ReconfigureKeys
+from moorage.router.reconfigurer import Reconfigurer
+from moorage.router.relaying import Relayed, unwrap
+from moorage.router.request import Request
+from moorage.router.segments import Place, Segments
+from moorage.router.supply import Prefixes
+from moorage.router.validation import UNICAST, Discarded, Unicast, admit
+from moorage.service import ServiceType
+from moorage.store.model import Binding
 from moorage.store.protocol import BindingStore, Change, Conflict, StoreError
-from moorage.wire.dhcp6 import ClientId, OnDemand, WireError, decode_message
+from moorage.wire.dhcp6 import (
+    ClientId,
+    Message,
+    MessageType,
+    OnDemand,
+    Relay,
+    WireError,
+    client_of,
+    decode_message,
+)
 
-_ATTEMPTS = 5
-_PATIENCE = 60.0
+_ATTEMPTS: Final = 5
+_PATIENCE: Final = 60.0
 """Seconds after its hold that a keyless client's first question is remembered."""
-_WAITING = 1024
+_WAITING: Final = 1024
 """Prefixes at most whose keyless clients are remembered to wait."""
+_LONGEST: Final = 8192
+"""Bytes of a message that has any sense; the answer to it is a few times as long at most."""
+_WITHOUT_BINDINGS: Final = frozenset({MessageType.CONFIRM, MessageType.INFORMATION_REQUEST})
+_SECRET: Final = 16
 
 
 class Follower(Protocol):
@@ -44,10 +69,15 @@ class DelegationServer:
     Args:
         config: the router.
         store: the bindings.
-        mirror: which prefixes are taken.
+        mirror: what is known of them.
         follower: makes the kernel follow, so that the client can send when it has its answer.
         complaints: told of messages that are dropped.
         clock: seconds since 1970.
+        keys: the reconfigure keys; None: no client is reconfigured.
+
+    Attributes:
+        counts: how many messages of each type were answered, and how many have to wait.
+        reconfigurer: asks clients to come back.
     """
 
     def __init__(
@@ -58,85 +88,148 @@ class DelegationServer:
         follower: Follower,
         complaints: Complaints,
         clock: Callable[[], float] = time.time,
+        keys: ReconfigureKeys | None = None,
     ) -> None:
+        self.counts: Counter[str] = Counter()
+        self.reconfigurer = Reconfigurer(config, mirror, keys, clock)
         self._config = config
+        self._server_duid = config.server_duid
         self._store = store
         self._mirror = mirror
         self._follower = follower
         self._complaints = complaints
         self._clock = clock
-        self._pool = Pool(config.pool, DELEGATED_LENGTH)
+        self._keys = keys
+        self._segments = Segments(config, token_bytes(_SECRET))
+        self._prefixes = Prefixes(Pool(config.pool, DELEGATED_LENGTH), config.id)
         self._waiting: dict[IPv6Network, float] = {}
 
-    async def handle(self, link: AccessLink, datagram: bytes, source: IPv6Address) -> bytes | None:
+    def sender(self, datagram: bytes) -> tuple[bytes, bool]:
+        """Return the DUID in a datagram (empty: there is none) and whether it has a binding."""
+        client = client_of(datagram) or b""
+        return client, bool(self._mirror.holdings.of_client(client))
+
+    async def handle(self, link: AccessLink, arrival: Arrival) -> bytes | None:
         """Return the datagram that answers one that came by ``link``, if any does."""
-        sender = f"{source} on {link.interface}"
         try:
-            request = self._read(link, datagram, source)
+            relayed, message, place = self._open(link, arrival)
+            if arrival.unicast and relayed is None:
+                return self._answer_unicast(message)
+            request = self._read(relayed, message, place, arrival)
             if isinstance(request.standing, Rejected):
-                self._complaints.complain("DHCPv6 signature", sender, request.standing.why)
-            decision = await self._settle(link, request)
+                self._complain("DHCPv6 signature", link, arrival, request.standing.why)
+            self.reconfigurer.heard(request.client, message.type)
+            decision = await self._settle(request)
         except WireError as error:
-            self._complaints.complain("malformed DHCPv6 message", sender, error)
+            self._complain("malformed DHCPv6 message", link, arrival, error)
         except Discarded as error:
-            self._complaints.complain("DHCPv6 message", sender, error)
+            self._complain("DHCPv6 message", link, arrival, error)
         except StoreError as error:
             self._complaints.complain("DHCPv6 message", "everybody", error)
         else:
-            return None if decision.reply is None else decision.reply.encode()
+            if decision.reply is None:
+                self.counts["waiting"] += 1
+                return None
+            self.counts[message.type.name] += 1
+            reply = decision.reply.encode()
+            return reply if relayed is None else relayed.reply(reply)
         return None
 
-    def _read(self, link: AccessLink, datagram: bytes, source: IPv6Address) -> Request:
-        message = admit(decode_message(datagram), source, self._config.server_duid)
+    def _complain(self, kind: str, link: AccessLink, arrival: Arrival, why: object) -> None:
+        self._complaints.complain(kind, f"{arrival.source} on {link.interface}", why)
+
+    def _open(self, link: AccessLink, arrival: Arrival) -> tuple[Relayed | None, Message, Place]:
+        """Return what relay agents have put around a client's message, it, and its place."""
+        if len(arrival.data) > _LONGEST:
+            raise Discarded(f"longer than {_LONGEST} bytes")
+        found = decode_message(arrival.data)
+        if isinstance(found, Relay):
+            relayed = unwrap(found)
+            message = admit(relayed.message, self._server_duid)
+            return relayed, message, self._segments.behind(link, arrival.source, relayed)
+        place = self._segments.on(link, arrival.source)
+        return None, admit(found, self._server_duid), place
+
+    def _answer_unicast(self, message: Message) -> bytes:
+        if UNICAST[message.type] is Unicast.DISCARDED:
+            raise Discarded(f"{message.type.name} to one server alone")
+        self.counts[message.type.name] += 1
+        return use_multicast(message, self._server_duid).encode()
+
+    def _read(
+        self, relayed: Relayed | None, message: Message, place: Place, arrival: Arrival
+    ) -> Request:
         on_demand = OnDemand.of(message)
         client = message.first(ClientId)
-        link_id = self._config.link_id(link)
+        datagram, source = arrival.data, arrival.source
+        if relayed is not None:
+            datagram, source = relayed.datagram, relayed.client
         return Request(
             message=message,
             client=client.duid if client is not None else b"",
             on_demand=on_demand,
-            source=source,
-            standing=examine(datagram, message, on_demand, source, link_id, self._clock()),
+            place=place,
+            standing=examine(datagram, message, on_demand, source, place.segment.id, self._clock()),
         )
 
-    async def _settle(self, link: AccessLink, request: Request) -> Decision:
-        """Decide until what was decided upon is still so when it is committed."""
+    async def _settle(self, request: Request) -> Decision:
+        """Decide until what was decided upon is still so when it is committed.
+
+        The first decision is upon what we know: the store confirms it when it takes the changes.
+        One that changes nothing, and is no mere offer, is made upon the store itself, which may
+        know more.
+        """
         rivals: set[IPv6Network] = set()
 
         def taken(prefix: IPv6Network) -> bool:
             return prefix in self._mirror or prefix in rivals
 
+        bindings: Sequence[Binding] = self._mirror.of_client(request.client)
+        sure = request.message.type in _WITHOUT_BINDINGS
         for _ in range(_ATTEMPTS):
             now = self._clock()
-            bindings = await self._store.of_client(request.client) if request.client else []
             decision = decide(
                 request,
                 Situation(
                     config=self._config,
-                    link=link,
                     bindings=tuple(bindings),
                     taken=taken,
-                    pool=self._pool,
+                    prefixes=self._prefixes,
+                    given=self._given,
+                    keys=self._keys,
                     waiting=self._waiting,
                     now=now,
                 ),
             )
-            self._remember(decision.waiting, now)
             if not decision.changes:
+                offer = decision.reply is not None and decision.reply.type is MessageType.ADVERTISE
+                if sure or offer:
+                    self._remember(decision.waiting, now)
+                    return decision
+            elif await self._commit(decision.changes, rivals):
+                self._remember(decision.waiting, now)
                 return decision
-            self._follower.prepare(decision.changes)
-            try:
-                revision = await self._store.commit(decision.changes)
-            except Conflict as conflict:
-                self._follower.abandoned(decision.changes)
-                rivals.add(conflict.prefix)
-                continue
-            except StoreError:
-                self._follower.abandoned(decision.changes)
-                raise
-            self._follower.committed(decision.changes, revision)
-            return decision
+            bindings = await self._store.of_client(request.client)
+            sure = True
         raise Discarded("others are changing the same bindings")
+
+    def _given(self, kind: ServiceType | None) -> int:
+        return self._mirror.holdings.given(self._config.id, kind)
+
+    async def _commit(self, changes: Sequence[Change], rivals: set[IPv6Network]) -> bool:
+        """Commit, and have the kernel follow; False: somebody else was faster."""
+        self._follower.prepare(changes)
+        try:
+            revision = await self._store.commit(changes)
+        except Conflict as conflict:
+            self._follower.abandoned(changes)
+            rivals.add(conflict.prefix)
+            return False
+        except StoreError:
+            self._follower.abandoned(changes)
+            raise
+        self._follower.committed(changes, revision)
+        return True
 
     def _remember(self, waiting: frozenset[IPv6Network], now: float) -> None:
         """Note since when keyless clients have been asking."""

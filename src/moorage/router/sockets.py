@@ -10,9 +10,22 @@ from typing import Final
 
 from moorage.kernel.icmpv6 import raw_socket
 from moorage.router.advertising import ALL_ROUTERS
-from moorage.wire.dhcp6 import ALL_RELAY_AGENTS_AND_SERVERS, CLIENT_PORT, SERVER_PORT
+from moorage.router.inbox import Arrival
+from moorage.wire.dhcp6 import (
+    ALL_RELAY_AGENTS_AND_SERVERS,
+    ALL_SERVERS,
+    CLIENT_PORT,
+    SERVER_PORT,
+    MessageType,
+)
 
 _LARGEST: Final = 65535
+_ROOM: Final = 1 << 20
+"""Bytes that may wait in the kernel, so that a burst of many hosts is not lost."""
+_SO_RCVBUFFORCE: Final = 33
+_PACKET_INFO: Final = 20
+"""Bytes of a struct in6_pktinfo: the address that a datagram was sent to, and the interface."""
+_MULTICAST: Final = 0xFF
 _HOP_LIMIT: Final = struct.Struct("=i")
 _INTERFACE: Final = struct.Struct("=I")
 _ROUTER_SOLICITATION: Final = 133
@@ -21,7 +34,7 @@ _ND_HOP_LIMIT: Final = 255
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message and the address that it came from."""
+    """A solicitation and the address that it came from."""
 
     data: bytes
     source: IPv6Address
@@ -40,8 +53,11 @@ class DhcpSocket:
         try:
             _bind_to(self._socket, interface)
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            _make_room(self._socket)
             self._socket.bind(("::", SERVER_PORT))
-            _join(self._socket, ALL_RELAY_AGENTS_AND_SERVERS, index)
+            for group in (ALL_RELAY_AGENTS_AND_SERVERS, ALL_SERVERS):
+                _join(self._socket, group, index)
         except OSError:
             self._socket.close()
             raise
@@ -50,21 +66,29 @@ class DhcpSocket:
         """Readable when there is something to `receive`."""
         return self._socket.fileno()
 
-    def receive(self) -> Received | None:
+    def receive(self) -> Arrival | None:
         """Return the next message that has arrived, if there is one."""
         try:
-            data, sender = self._socket.recvfrom(_LARGEST)
+            data, ancillary, _, sender = self._socket.recvmsg(
+                _LARGEST, socket.CMSG_SPACE(_PACKET_INFO)
+            )
         except OSError:
             return None
-        return Received(data, _address(sender[0]))
+        unicast = any(
+            (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO) and value[0] != _MULTICAST
+            for level, kind, value in ancillary
+        )
+        return Arrival(data, _address(sender[0]), unicast)
 
-    def send(self, data: bytes, client: IPv6Address) -> None:
-        """Send to a client's link-local address, from ours on this interface.
+    def send(self, data: bytes, destination: IPv6Address) -> None:
+        """Send to a client or relay agent on this interface, from our own address there.
 
         Raises:
             OSError: the interface cannot send now.
         """
-        self._socket.sendto(data, (str(client), CLIENT_PORT, 0, self._index))
+        relayed = data[0] == MessageType.RELAY_REPL
+        port = SERVER_PORT if relayed else CLIENT_PORT
+        self._socket.sendto(data, (str(destination), port, 0, self._index))
 
     def close(self) -> None:
         """Close the socket."""
@@ -124,6 +148,14 @@ class RouterSocket:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+
+def _make_room(sock: socket.socket) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
+    except PermissionError:
+        # In a user namespace: as much as the system lets everybody have.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
 
 
 def _bind_to(sock: socket.socket, interface: str) -> None:

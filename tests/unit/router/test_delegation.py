@@ -13,21 +13,17 @@ from moorage.store.model import BindingState
 from moorage.wire.dhcp6 import (
     ClientId,
     GraceTime,
-    IaAddr,
-    IaNa,
     IaPd,
     Message,
     MessageType,
     NetworkPolicy,
     OfferedTypes,
     OnDemand,
-    Option,
     PathMtu,
     Preference,
     RapidCommit,
     Refusal,
     RefusalReason,
-    Relay,
     ServerId,
     Status,
     StatusCode,
@@ -97,7 +93,7 @@ async def test_four_messages_commit_at_the_request() -> None:
     site, client = domain.sites[0], Client(domain.clock, None, speaks=False)
     advertise = await client.ask(site, client.message(MessageType.SOLICIT, [ia(1, ANY)]))
     assert advertise.type is MessageType.ADVERTISE
-    assert advertise.first(Preference) == Preference(255)
+    assert advertise.first(Preference) is None
     assert await domain.bindings() == []
     offered = lease(advertise).prefix
     server = advertise.first(ServerId)
@@ -237,20 +233,6 @@ async def test_a_refusal_to_a_client_without_our_option_is_only_a_status() -> No
     assert OnDemand.of(reply) is None
 
 
-async def test_addresses_are_not_assigned() -> None:
-    domain = two_routers()
-    site, client = domain.sites[0], Client(domain.clock, None, speaks=False)
-    options: list[Option] = [IaNa(9, 0, 0, ())]
-    reply = await client.ask(
-        site, client.message(MessageType.SOLICIT, [ia(1, ANY)], options=options)
-    )
-    addresses = reply.first(IaNa)
-    assert addresses is not None
-    assert addresses.status is not None
-    assert addresses.status.code == Status.NO_ADDRS_AVAIL
-    assert lease(reply)
-
-
 # ---- moving --------------------------------------------------------------------------------------
 
 
@@ -282,6 +264,8 @@ async def test_a_graceful_prefix_lives_on_for_the_grace_time() -> None:
     prefix = await client.acquire(first, GRACEFUL)
     reply = await client.ask(second, client.rebind(prefix, GRACEFUL))
     assert (lease(reply).preferred, lease(reply).valid) == (0, 60)
+    # It cannot be extended, and there is no point in trying.
+    assert (association(reply).t1, association(reply).t2) == (60, 60)
     assert said(reply).for_iaid(GraceTime, 1) == GraceTime(1, 60)
     domain.clock.now += 45
     back = await client.ask(first, client.rebind(prefix, GRACEFUL))
@@ -339,7 +323,8 @@ async def test_several_prefixes_move_with_one_rebind() -> None:
     reply = await client.ask(second, message)
     valid = {iaid: lease(reply, iaid).valid for iaid in types}
     assert valid == {1: 60 * 86_400, 2: 60, 3: 0}
-    assert {(each.t1, each.t2) for each in reply.every(IaPd)} == {(600, 1200)}
+    # Those of the one that can be extended.
+    assert {(each.t1, each.t2) for each in reply.every(IaPd)} == {(3600, 7200)}
 
 
 async def test_prefixes_that_are_not_of_the_association_are_withdrawn() -> None:
@@ -537,74 +522,6 @@ async def test_an_information_request_is_answered() -> None:
     site, client = domain.sites[0], Client(domain.clock, None)
     reply = await client.ask(site, client.message(MessageType.INFORMATION_REQUEST))
     assert said(reply).first(OfferedTypes) is not None
-
-
-@pytest.mark.parametrize(
-    ("address", "status"),
-    [("2001:db8:1001::5", Status.SUCCESS), ("2001:db8:9::5", Status.NOT_ON_LINK)],
-)
-async def test_a_confirm_says_whether_addresses_are_of_the_link(
-    address: str, status: Status
-) -> None:
-    domain = two_routers()
-    site, client = domain.sites[0], Client(domain.clock, None, speaks=False)
-    options: list[Option] = [IaNa(1, 0, 0, (IaAddr(IPv6Address(address), 0, 0, ()),))]
-    reply = await client.ask(site, client.message(MessageType.CONFIRM, options=options))
-    found = reply.first(StatusCode)
-    assert found is not None
-    assert found.code == status
-
-
-async def test_a_decline_is_acknowledged() -> None:
-    domain = two_routers()
-    site, client = domain.sites[0], Client(domain.clock, None, speaks=False)
-    message = client.message(
-        MessageType.DECLINE, server=site.config.server_duid, options=[IaNa(7, 0, 0, ())]
-    )
-    reply = await client.ask(site, message)
-    assert reply.first(StatusCode) == StatusCode(Status.SUCCESS, "")
-    addresses = reply.first(IaNa)
-    assert addresses is not None
-    assert addresses.status is not None
-
-
-def _dropped() -> list[tuple[str, Message | Relay]]:
-    config = router_config()
-    client, server = ClientId(b"\x00\x03client"), ServerId(config.server_duid)
-    other = ServerId(b"\x00\x03other")
-    pd = ia(1, ANY)
-    unspecified = IPv6Address("::")
-
-    def message(kind: MessageType, *options: Option) -> Message:
-        return Message(kind, 1, options)
-
-    return [
-        ("solicit to one server", message(MessageType.SOLICIT, client, server, pd)),
-        ("solicit of nobody", message(MessageType.SOLICIT, pd)),
-        ("solicit of two", message(MessageType.SOLICIT, client, client, pd)),
-        ("solicit for nothing", message(MessageType.SOLICIT, client)),
-        ("one IAID twice", message(MessageType.SOLICIT, client, pd, pd)),
-        ("rebind to one server", message(MessageType.REBIND, client, server, pd)),
-        ("request to nobody", message(MessageType.REQUEST, client, pd)),
-        ("renew for another", message(MessageType.RENEW, client, other, pd)),
-        ("release for another", message(MessageType.RELEASE, client, other, pd)),
-        ("decline for another", message(MessageType.DECLINE, client, other)),
-        ("confirm of nothing", message(MessageType.CONFIRM, client)),
-        ("information for another", message(MessageType.INFORMATION_REQUEST, other)),
-        ("information with a prefix", message(MessageType.INFORMATION_REQUEST, pd)),
-        ("a server's message", message(MessageType.REPLY, client, server)),
-        ("relayed", Relay(MessageType.RELAY_FORW, 0, unspecified, unspecified, ())),
-    ]
-
-
-@pytest.mark.parametrize(("what", "message"), _dropped(), ids=lambda value: str(value)[:25])
-async def test_what_no_server_may_answer_is_counted_and_dropped(
-    what: str, message: Message | Relay
-) -> None:
-    domain = two_routers()
-    site = domain.sites[0]
-    assert await site.ask(message.encode(), IPv6Address("fe80::1")) is None
-    assert site.complaints.counts["DHCPv6 message"] == 1, what
 
 
 async def test_a_source_that_is_not_link_local_is_dropped() -> None:

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from ipaddress import IPv6Network
 
+from moorage.router.inbox import Arrival
 from moorage.service import ServiceType
 from moorage.store.memory import MemoryStore
 from moorage.store.model import Binding
 from moorage.store.protocol import Change, Conflict, StoreError
-from moorage.wire.dhcp6 import MessageType, RapidCommit
+from moorage.wire.dhcp6 import IaPd, Message, MessageType, RapidCommit, decode_message
 from tests.domain import ANY, Client, Domain, Site, ia, lease, router_config, two_routers
 
 FIXED = ServiceType.FIXED
@@ -100,10 +101,45 @@ async def test_the_kernel_follows_before_the_answer_leaves() -> None:
 
 async def test_a_store_that_does_not_answer_is_no_answer() -> None:
     class Broken(MemoryStore):
-        async def of_client(self, client: bytes) -> list[Binding]:
+        async def commit(self, changes: Sequence[Change]) -> int:
             raise StoreError("broken: no answer")
 
     site, client = site_with(Broken())
     message = client.message(MessageType.SOLICIT, [ia(1, ANY)], options=[RapidCommit()])
     assert await client.try_ask(site, message) is None
     assert site.complaints.counts["DHCPv6 message"] == 1
+
+
+async def test_what_is_known_is_enough_for_what_the_store_confirms() -> None:
+    class Silent(MemoryStore):
+        async def of_client(self, client: bytes) -> list[Binding]:
+            raise AssertionError("not asked")
+
+    site, client = site_with(Silent())
+    prefix = await client.acquire(site, FIXED)
+    assert lease(await client.ask(site, client.rebind(prefix, FIXED))).prefix == prefix
+    await client.ask(site, client.message(MessageType.SOLICIT, [ia(2, ANY)]))
+
+
+async def test_nobody_is_told_that_he_has_nothing_before_the_store_is_asked() -> None:
+    domain = two_routers()
+    site, client = domain.sites[0], Client(domain.clock)
+    prefix = await client.acquire(site, FIXED)
+    late = Site(router_config(2), domain.store, domain.clock)
+    rebind = client.sign(client.rebind(prefix, FIXED))
+    reply = await late.server.handle(late.link, Arrival(rebind, client.source))
+    assert reply is not None
+    message = decode_message(reply)
+    assert isinstance(message, Message)
+    assert lease(message).prefix == prefix
+
+
+async def test_a_message_longer_than_any_that_makes_sense_is_dropped() -> None:
+    domain = two_routers()
+    site, client = domain.sites[0], Client(domain.clock, None, speaks=False)
+    many = [ia(iaid) for iaid in range(600)]
+    assert await client.try_ask(site, client.message(MessageType.SOLICIT, many)) is None
+    assert site.complaints.counts["DHCPv6 message"] == 1
+    some = [ia(iaid) for iaid in range(500)]
+    reply = await client.ask(site, client.message(MessageType.SOLICIT, some))
+    assert len(reply.every(IaPd)) == 500

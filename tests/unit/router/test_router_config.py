@@ -29,9 +29,21 @@ def test_the_example_is_a_configuration_and_says_the_defaults() -> None:
     assert every_key.policy is not None
     assert every_key.policy.boot_types == {ServiceType.SESSION_LASTING}
     assert every_key.lifetimes == example.lifetimes
-    assert every_key.access == example.access
-    for key in ("core_mtu", "offered", "default", "grace", "hold", "keyless", "quota"):
+    assert every_key.access[0].mtu == example.access[0].mtu
+    for key in (
+        "core_mtu",
+        "offered",
+        "default",
+        "grace",
+        "hold",
+        "keyless",
+        "quota",
+        "capacity",
+        "new_clients",
+    ):
         assert getattr(every_key, key) == getattr(example, key)
+    for key in ("preference", "information_refresh_time", "declined"):
+        assert getattr(every_key.dhcp, key) == getattr(example.dhcp, key)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +65,25 @@ def test_the_example_is_a_configuration_and_says_the_defaults() -> None:
         ("# quota = 32", 'offered = ["gold"]', "top level", "allowed: fixed, session-lasting"),
         ("# quota = 32", 'offered = ["fixed"]', "top level", "default_type: must be one of"),
         ('"2001:db8:1001::/64"', '"2001:db8:1001::/48"', "access[0]", "must be a /64"),
+        ("# mtu = 1500", 'relays = [{ address = "2001:db8::1" }]', "access[0].relays[0]", "link"),
+        (
+            "# mtu = 1500",
+            'relays = [{ address = "fe80::1" }, { address = "fe80::2", sources = ["fe80::1"] }]',
+            "access[0]",
+            "relays: an address is named twice",
+        ),
+        ("preference = 255", "preference = 256", "dhcp.preference", "<= 255"),
+        ("preference = 255", "sol_max_rt = 10", "dhcp.sol_max_rt", ">= 60"),
+        (
+            "preference = 255",
+            "information_refresh_time = 1",
+            "dhcp.information_refresh_time",
+            ">= 600",
+        ),
+        ("preference = 255", 'exclude = "::/64"', "dhcp", "exclude: must be a part of ::/64"),
+        ("preference = 255", 'exclude = "1::/72"', "dhcp", "exclude: must be a part of ::/64"),
+        ("# new_clients = 200", "new_clients = 0", "new_clients", "> 0"),
+        ("# [limits.fixed]", "[limits.gold]", "limits", "gold"),
         ("# mtu = 1500", "mtu = 576", "access[0].mtu", ">= 1280"),
         ('"access0"', '"core0"', "top level", "core_interface"),
         ("# [lifetimes.fixed]", "[lifetimes.gold]", "lifetimes", "gold"),

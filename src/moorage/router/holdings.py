@@ -1,0 +1,44 @@
+"""Who has which of the known bindings, and how many there are of each kind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from ipaddress import IPv6Network
+
+from moorage.service import ServiceType
+from moorage.store.model import Binding
+
+
+class Holdings:
+    """An index of bindings, kept up to date by whoever keeps the bindings."""
+
+    def __init__(self) -> None:
+        self._of_client: dict[bytes, tuple[IPv6Network, ...]] = {}
+        self._all: Counter[str] = Counter()
+        self._held: Counter[tuple[str, ServiceType]] = Counter()
+
+    def of_client(self, client: bytes) -> tuple[IPv6Network, ...]:
+        """Return what a DUID has bindings of, released ones among them."""
+        return self._of_client.get(client, ())
+
+    def given(self, anchor: str, kind: ServiceType | None) -> int:
+        """Return how many bindings of a type are held that a router anchors.
+
+        Without a type: how many it anchors in all, released ones among them.
+        """
+        return self._all[anchor] if kind is None else self._held[anchor, kind]
+
+    def add(self, binding: Binding) -> None:
+        """There is one more binding."""
+        prefixes = self._of_client.get(binding.client, ())
+        self._of_client[binding.client] = (*prefixes, binding.prefix)
+        self._all[binding.anchor] += 1
+        self._held[binding.anchor, binding.type] += binding.held
+
+    def remove(self, binding: Binding) -> None:
+        """There is one less."""
+        prefixes = self._of_client.pop(binding.client)
+        if left := tuple([prefix for prefix in prefixes if prefix != binding.prefix]):
+            self._of_client[binding.client] = left
+        self._all[binding.anchor] -= 1
+        self._held[binding.anchor, binding.type] -= binding.held

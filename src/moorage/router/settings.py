@@ -1,0 +1,93 @@
+"""The parts of the access router's configuration that concern DHCPv6 alone."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from moorage.service import ServiceType
+
+MaxRt = Annotated[int, msgspec.Meta(ge=60, le=86_400)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class RelayAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A DHCPv6 relay agent on an access link; messages of others are dropped.
+
+    Attributes:
+        address: its link-local address there: the next hop to the links behind it.
+        sources: other addresses that its messages come from.
+        links: prefixes of the links behind it; the link-address of a message lies in one of them.
+            None: it only passes on what clients of the access link itself send (RFC 6221).
+    """
+
+    address: IPv6Address
+    sources: list[IPv6Address] = []
+    links: list[IPv6Network] = []
+
+    def __post_init__(self) -> None:
+        """Check what types alone do not say."""
+        if not self.address.is_link_local:
+            raise ValueError("address: must be link-local")
+
+
+class Dhcp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What clients are told beside their leases; times are seconds.
+
+    Attributes:
+        preference: of this server before others, in Advertises (RFC 8415 section 21.8).
+        sol_max_rt: longest time between two Solicits of a client; None: it is not told.
+        inf_max_rt: the same for Information-requests.
+        information_refresh_time: until a client without leases asks again.
+        exclude: the part of every delegated prefix that its client must not use, as it would be in
+            the prefix ``::/64``; told to clients that ask for it (RFC 6603).
+        secret: a file with at least 16 random bytes, the same at all routers of the domain, that
+            the keys of Reconfigure messages are made of; None: no client is reconfigured.
+        declined: how long nobody gets an address that a client found to be in use.
+    """
+
+    preference: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    sol_max_rt: MaxRt | None = None
+    inf_max_rt: MaxRt | None = None
+    information_refresh_time: Annotated[int, msgspec.Meta(ge=600, le=0xFFFFFFFF)] = 86_400
+    exclude: IPv6Network | None = None
+    secret: Path | None = None
+    declined: Count = 86_400
+
+    def __post_init__(self) -> None:
+        """Check what types alone do not say."""
+        if self.exclude is not None and (
+            self.exclude.prefixlen <= 64 or not self.exclude.subnet_of(IPv6Network("::/64"))
+        ):
+            raise ValueError("exclude: must be a part of ::/64")
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many leases of one type are given; single addresses are Non-persistent.
+
+    Attributes:
+        per_host: to one client; None: as many as the quota allows.
+        in_all: from this router's pool; None: as many as there are.
+    """
+
+    per_host: Count | None = None
+    in_all: Count | None = None
+
+
+class LimitTable(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="kebab"
+):
+    """The limits of every type."""
+
+    fixed: Limits = Limits()
+    session_lasting: Limits = Limits()
+    non_persistent: Limits = Limits()
+    graceful_replacement: Limits = Limits()
+
+    def of(self, kind: ServiceType) -> Limits:
+        """Return the limits of one type."""
+        limits: Limits = getattr(self, kind.name.lower())
+        return limits
