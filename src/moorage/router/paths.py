@@ -6,7 +6,7 @@ in by *down* goes to an attached host or nowhere, what comes in by *up* leaves l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv6Address, IPv6Network
@@ -14,7 +14,7 @@ from ipaddress import IPv6Address, IPv6Network
 from moorage.kernel.nftables import NO_MEMBERS, Attachment, FilterState, Members, Served
 from moorage.kernel.routes import Route, RouteKind, Rule, Seg6Encap, Seg6EndDT6
 from moorage.numbers import ROUTER_DOWN_TABLE, ROUTER_LINK_TABLE_BASE, ROUTER_METRIC
-from moorage.router.config import DELEGATED_LENGTH, RouterConfig
+from moorage.router.config import DELEGATED_LENGTH, AccessLink, RouterConfig
 from moorage.router.mirror import Known
 from moorage.store.model import Binding, Router
 
@@ -88,15 +88,15 @@ class Paths:
                 routes.append(_route(IPv6Network(sid), MAIN_TABLE, interface=self._core, encap=end))
         for link in self._config.access:
             index = self._interfaces.get(link.interface)
-            if link.slaac_prefix is not None and index is not None:
-                routes.append(_route(link.slaac_prefix, MAIN_TABLE, interface=index))
+            if index is not None:
+                routes += _to_link(link, index)
         return routes
 
     def of(self, known: Known, macs: Macs) -> Traces:
         """Return what a binding needs here."""
         binding, former = known.binding, known.former
-        if not binding.held:
-            return NO_TRACES
+        if not binding.held or binding.is_address:
+            return NO_TRACES  # addresses are of a link whose prefix has a route of its own
         routes: list[Route] = []
         served: list[Served] = []
         places: list[Place] = []
@@ -126,7 +126,7 @@ class Paths:
 
     def delivery(self, binding: Binding) -> list[Route]:
         """Return the routes for what comes in by our *down* SID, if we are to serve the host."""
-        if not binding.held or binding.serving != self._me:
+        if not binding.held or binding.is_address or binding.serving != self._me:
             return []
         return self._visiting(binding)
 
@@ -187,6 +187,15 @@ class Paths:
 
 
 _route = partial(Route, metric=ROUTER_METRIC)
+
+
+def _to_link(link: AccessLink, index: int) -> Iterator[Route]:
+    """To the addresses of an access link, and to the links behind its relay agents."""
+    for network in link.networks:
+        yield _route(network, MAIN_TABLE, interface=index)
+    for agent in link.relays:
+        for network in agent.links:
+            yield _route(network, MAIN_TABLE, gateway=agent.address, interface=index)
 
 
 def _place(binding: Binding) -> list[Place]:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from moorage.kernel.nftables import Attachment, FilterState, Members
 from moorage.kernel.routes import Route, RouteKind, Rule, Seg6Encap, Seg6EndDT6
 from moorage.numbers import ROUTER_DOWN_TABLE, ROUTER_LINK_TABLE_BASE
-from moorage.router.config import RouterConfig
+from moorage.router.config import AccessLink, RouterConfig
 from moorage.router.mirror import LINGER, Mirror
 from moorage.router.paths import MAIN_TABLE, Macs, Paths
+from moorage.router.settings import RelayAgent
 from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import BindingChanged
@@ -336,3 +337,24 @@ def test_interfaces_that_are_not_there_have_no_routes() -> None:
     for config in ROUTERS:
         routes = desired(config, mirror, interfaces={}).routes
         assert all(route.kind is not RouteKind.UNICAST for route in routes)
+
+
+# ---- links and addresses -------------------------------------------------------------------------
+
+
+def test_a_single_address_leaves_no_trace() -> None:
+    address = replace(FIRST, prefix=IPv6Network("2001:db8:1001::5"))
+    for place in (("ar1", "acc0"), ("ar2", "acc0"), None):
+        for number in (1, 2):
+            assert wanted(number, [address, put(address, place)]) == wanted(number, [])
+    assert Paths(ROUTERS[0], INTERFACES, KNOWN_ROUTERS).delivery(address) == []
+
+
+def test_what_is_behind_a_relay_agent_is_handed_to_it() -> None:
+    agent = RelayAgent(address=IPv6Address("fe80::5"), links=[IPv6Network("2001:db8:88::/64")])
+    pool = IPv6Network("2001:db8:99::/120")
+    link = AccessLink(interface="acc0", address_pool=pool, relays=[agent])
+    routes = desired(router_config(access=[link]), mirror_of([], START)).routes
+    found = {(route.destination, route.gateway, route.interface) for route in routes}
+    assert (agent.links[0], agent.address, INTERFACES["acc0"]) in found
+    assert (pool, None, INTERFACES["acc0"]) in found
