@@ -17,6 +17,7 @@ _REASONS = {
     Reason.TIMEOUT: "the network did not deliver in time",
     Reason.NO_SERVICE: "no On-Demand service here",
     Reason.BAD_REQUEST: "the request was not understood",
+    Reason.NO_ADDRESS: "the socket has no address that this host looks after",
     Reason.HOST_NOT_AUTHORISED: "this host does not allow it to this application",
     Reason.HOST_QUOTA: "this host's quota is used up",
 }

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from moorage.wire.app import REPLY_LENGTH, REQUEST_LENGTH, decode_reply, decode_request
 from moorage.wire.errors import WireError
+from moorage.wire.notice import NOTICE_LENGTH, decode_notice, encode_notice
 
 
 def records(kind: int, length: int) -> st.SearchStrategy[bytes]:
@@ -31,3 +32,12 @@ def test_replies(data: bytes) -> None:
     except WireError:
         return
     assert decode_reply(reply.encode()) == reply
+
+
+@given(records(3, NOTICE_LENGTH))
+def test_notices(data: bytes) -> None:
+    try:
+        notice = decode_notice(data)
+    except WireError:
+        return
+    assert decode_notice(encode_notice(notice)) == notice

@@ -5,22 +5,12 @@ Each event is one sentence by `str()`, and one JSON object by msgspec, whose ``e
 
 from __future__ import annotations
 
-from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
 
 import msgspec
 
 from moorage.service import ServiceType
-
-
-class Why(StrEnum):
-    """Why an address is no longer valid."""
-
-    EXPIRED = "its lifetime is over"
-    WITHDRAWN = "the network no longer has it"
-    LEFT = "the host has left its network"
-    RELEASED = "nobody used it any more"
-    REMOVED = "it was taken off its interface"
+from moorage.wire.notice import Why
 
 
 def _words(name: str) -> str:

@@ -7,13 +7,14 @@ from ipaddress import IPv6Address
 
 from moorage.host.actions import CountSockets, Persist, Reconcile
 from moorage.host.asking import Asking
-from moorage.host.events import AddressDeprecated, AddressGone, AddressReleased, Why
+from moorage.host.events import AddressDeprecated, AddressGone, AddressReleased
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import Event, State
 from moorage.host.waiting import Waiter
 from moorage.service import ServiceType
 from moorage.wire.app import Reason
+from moorage.wire.notice import Why
 
 _RECOUNT = 1.0
 """Seconds at least between two counts of the sockets on an address."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from moorage.host.actions import Persist, Reconcile
 from moorage.host.asking import Asking
 from moorage.host.attachment import Attachment
-from moorage.host.events import AddressServed, Declined, Why
+from moorage.host.events import AddressServed, Declined
 from moorage.host.known import Known
 from moorage.host.lease import Lease, unwanted
 from moorage.host.lifecycle import Event, State
@@ -17,6 +17,7 @@ from moorage.host.reach import Path
 from moorage.host.renewal import Renewal
 from moorage.wire.app import Reason
 from moorage.wire.dhcp6 import RefusalReason
+from moorage.wire.notice import Why
 
 _RETRY_REFUSED = 60.0
 """Seconds until a type that policy wants is asked for again after a refusal."""

@@ -1,8 +1,8 @@
 """Records between an application's library and the host daemon (a unix SEQPACKET socket).
 
-Each record is one packet of fixed size in network byte order. Both begin with the magic ``MR``, a
-version and their kind. The file descriptor that SETSC is about travels beside its record
-(SCM_RIGHTS) and is no part of it.
+Each record is one packet of fixed size in network byte order. All begin with the magic ``MR``, a
+version and their kind: a request, a reply to it, or a notice (`moorage.wire.notice`). The file
+descriptor that SETSC or WATCH is about travels beside its record (SCM_RIGHTS) and is no part of it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from typing import Any, Final
 from moorage.wire.errors import WireError
 from moorage.wire.layout import Layout
 
-_MAGIC: Final = b"MR"
-_VERSION: Final = 1
-_KIND_REQUEST: Final = 1
-_KIND_REPLY: Final = 2
+MAGIC: Final = b"MR"
+VERSION: Final = 1
 
 # magic, version, kind, id; then operation, type, on_net, an unused byte, timeout, lifetime
 _REQUEST: Final = Layout("request", "2sBB I BBBx I I")
@@ -32,6 +30,14 @@ REPLY_LENGTH: Final = _REPLY.size
 """Bytes of an encoded `Reply`."""
 
 
+class Kind(IntEnum):
+    """What a record is."""
+
+    REQUEST = 1
+    REPLY = 2
+    NOTICE = 3
+
+
 class Operation(IntEnum):
     """What an application asks for."""
 
@@ -40,6 +46,10 @@ class Operation(IntEnum):
 
     HOLD = 2
     """An address of a service type without a socket; its linger time starts at once."""
+
+    WATCH = 3
+    """Notices of what happens to the address of the socket that comes along: the one that it is
+    bound to, or all that it was given. The reply has no address; the notices follow it."""
 
     DEFAULT = 4
     """An address of the type that policy chooses (draft section 3.4) for the socket that comes
@@ -64,6 +74,8 @@ class Reason(IntEnum):
     """The network does not know the service."""
     BAD_REQUEST = 19
     """The application asked for something that makes no sense."""
+    NO_ADDRESS = 20
+    """The socket that came along has no address that this host looks after."""
     HOST_NOT_AUTHORISED = 21
     """The host's policy does not give this type to this application."""
     HOST_QUOTA = 22
@@ -99,9 +111,9 @@ class Request:
             ValueError: a field is out of its range.
         """
         return _REQUEST.pack(
-            _MAGIC,
-            _VERSION,
-            _KIND_REQUEST,
+            MAGIC,
+            VERSION,
+            Kind.REQUEST,
             self.id,
             self.operation,
             self.type,
@@ -136,9 +148,9 @@ class Reply:
             ValueError: a field is out of its range.
         """
         return _REPLY.pack(
-            _MAGIC,
-            _VERSION,
-            _KIND_REPLY,
+            MAGIC,
+            VERSION,
+            Kind.REPLY,
             self.id,
             self.status,
             self.reason,
@@ -153,8 +165,8 @@ def decode_request(data: bytes) -> Request:
     Raises:
         WireError: ``data`` is no request of this version.
     """
-    identifier, operation, type_, on_net, timeout_ms, lifetime = _fields(
-        _REQUEST, _KIND_REQUEST, data
+    identifier, operation, type_, on_net, timeout_ms, lifetime = unpack_record(
+        _REQUEST, Kind.REQUEST, data
     )
     if on_net > 1:
         raise WireError(_REQUEST.where, f"on_net is {on_net}, neither 0 nor 1")
@@ -171,19 +183,23 @@ def decode_reply(data: bytes) -> Reply:
     Raises:
         WireError: ``data`` is no reply of this version.
     """
-    identifier, status, reason, address, valid_for = _fields(_REPLY, _KIND_REPLY, data)
+    identifier, status, reason, address, valid_for = unpack_record(_REPLY, Kind.REPLY, data)
     try:
         return Reply(identifier, status, Reason(reason), IPv6Address(address), valid_for)
     except ValueError:
         raise WireError(_REPLY.where, f"unknown reason {reason}") from None
 
 
-def _fields(layout: Layout, expected: int, data: bytes) -> tuple[Any, ...]:
-    """Return the fields behind the common head, which is checked."""
+def unpack_record(layout: Layout, expected: Kind, data: bytes) -> tuple[Any, ...]:
+    """Return the fields behind the common head, which is checked.
+
+    Raises:
+        WireError: ``data`` is no such record of this version.
+    """
     magic, version, kind, *fields = layout.unpack(data)
-    if magic != _MAGIC:
-        raise WireError(layout.where, f"magic {magic!r} instead of {_MAGIC!r}")
-    if version != _VERSION:
+    if magic != MAGIC:
+        raise WireError(layout.where, f"magic {magic!r} instead of {MAGIC!r}")
+    if version != VERSION:
         raise WireError(layout.where, f"unknown version {version}")
     if kind != expected:
         raise WireError(layout.where, f"kind {kind} instead of {expected}")

@@ -6,8 +6,9 @@ from ipaddress import IPv6Address, IPv6Network
 
 import msgspec
 
-from moorage.host.events import AddressGone, AddressServed, LinkLeft, Why
+from moorage.host.events import AddressGone, AddressServed, LinkLeft
 from moorage.service import ServiceType
+from moorage.wire.notice import Why
 
 ADDRESS = IPv6Address("2001:db8:a::17")
 
