@@ -5,7 +5,8 @@
     sock.bind((str(address), 0))
     sock.connect(("server.example", 443))
 
-`create_connection` does all four; `moorage.aio` has the same for asyncio.
+`create_connection` does all four, `watch` tells what happens to the address then; `moorage.aio` has
+the same for asyncio.
 """
 
 from __future__ import annotations
@@ -17,22 +18,51 @@ from moorage.errors import RequiredIPFailed, RequiredIPNotSupported, SetscError
 from moorage.numbers import (
     EAI_REQUIREDIPFAILED,
     EAI_REQUIREDIPNOTSUPPORTED,
+    IPV6_ADDR_PREFERENCES,
     IPV6_REQUIRE_SRC_ON_NET,
 )
+from moorage.preferences import AddressPreferencesWarning, FlagNotKept, require_src_on_net
 from moorage.service import ServiceType
+from moorage.watching import Event, Interrupted, Watch, watch
 from moorage.wire.app import Reason
+from moorage.wire.notice import (
+    Attached,
+    Deprecated,
+    Detached,
+    Gone,
+    Moved,
+    Overrun,
+    Replaced,
+    Why,
+)
 
 __all__ = [
     "EAI_REQUIREDIPFAILED",
     "EAI_REQUIREDIPNOTSUPPORTED",
+    "IPV6_ADDR_PREFERENCES",
     "IPV6_REQUIRE_SRC_ON_NET",
+    "AddressPreferencesWarning",
+    "Attached",
+    "Deprecated",
+    "Detached",
+    "Event",
+    "FlagNotKept",
+    "Gone",
+    "Interrupted",
+    "Moved",
+    "Overrun",
     "Reason",
+    "Replaced",
     "RequiredIPFailed",
     "RequiredIPNotSupported",
     "ServiceType",
     "SetscError",
+    "Watch",
+    "Why",
     "create_connection",
+    "require_src_on_net",
     "setsc",
+    "watch",
 ]
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from ipaddress import IPv6Address
 from typing import Any
 
-from moorage import client
-from moorage.errors import RequiredIPFailed, SetscError
+from moorage import client, watching
+from moorage.errors import SetscError
 from moorage.service import ServiceType
-from moorage.wire.app import REPLY_LENGTH, Operation, Reason
+from moorage.watching import Event, Interrupted
+from moorage.wire.app import REPLY_LENGTH, Reply, Request
+from moorage.wire.notice import NOTICE_LENGTH
 
 
 async def setsc(
@@ -24,24 +28,40 @@ async def setsc(
     """Return a source address of type ``service`` for ``sock``; see `moorage.setsc`.
 
     Raises:
-        SetscError: as `moorage.setsc` does.
-        ValueError: ``sock`` is no IPv6 socket, or ``lifetime`` is not for this type.
+        SetscError, ValueError: as `moorage.setsc` does.
     """
-    if sock.family != socket.AF_INET6:
-        raise ValueError("setsc() is about IPv6 sockets")
-    request = client.new_request(
-        Operation.SETSC, service, on_net=on_net, timeout=timeout, lifetime=lifetime
-    )
-    loop = asyncio.get_running_loop()
+    request = client.setsc_request(sock, service, on_net=on_net, timeout=timeout, lifetime=lifetime)
     with client.connect(blocking=False) as connection:
+        return client.granted(await _ask(connection, request, sock)).address
+
+
+@asynccontextmanager
+async def watch(subject: socket.socket | IPv6Address | str) -> AsyncIterator[AsyncIterator[Event]]:
+    """Watch the address of a socket, or an address; see `moorage.watch`.
+
+    ``async with watch(sock) as events`` gives an iterator for ``async for``, which ends after
+    `moorage.Interrupted`.
+
+    Raises:
+        OSError, ValueError: as `moorage.watch` does.
+    """
+    with client.connect(blocking=False) as connection:
+        with watching.user_of(subject) as sock:
+            watching.accepted(await _ask(connection, watching.watch_request(), sock))
+        yield _events(connection)
+
+
+async def _events(connection: socket.socket) -> AsyncIterator[Event]:
+    loop = asyncio.get_running_loop()
+    while True:
         try:
-            client.send(connection, request, sock)
-            while True:
-                reply = client.outcome(request, await loop.sock_recv(connection, REPLY_LENGTH + 1))
-                if reply is not None:
-                    return reply.address
+            data = await loop.sock_recv(connection, NOTICE_LENGTH + 1)
         except ConnectionError:
-            raise RequiredIPFailed(Reason.BAD_REQUEST, "the host daemon hung up") from None
+            data = b""
+        event = watching.event_in(data)
+        yield event
+        if isinstance(event, Interrupted):
+            return
 
 
 async def open_connection(
@@ -84,3 +104,24 @@ async def open_connection(
             sock.close()
             raise
     raise error or OSError(f"{host} has no IPv6 address")
+
+
+async def _ask(connection: socket.socket, request: Request, subject: socket.socket) -> Reply:
+    """Send a request and return its reply.
+
+    Raises:
+        RequiredIPFailed: none comes.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        client.send(connection, request, subject)
+        async with asyncio.timeout(client.patience(request)):
+            while True:
+                data = await loop.sock_recv(connection, REPLY_LENGTH + 1)
+                reply = client.outcome(request, data)
+                if reply is not None:
+                    return reply
+    except TimeoutError:
+        raise client.unanswered() from None
+    except ConnectionError:
+        raise client.hung_up() from None

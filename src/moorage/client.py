@@ -9,6 +9,7 @@ import threading
 from ipaddress import IPv6Address
 
 from moorage.errors import RequiredIPFailed, RequiredIPNotSupported, from_status
+from moorage.preferences import requires_src_on_net
 from moorage.service import ServiceType
 from moorage.wire.app import REPLY_LENGTH, Operation, Reason, Reply, Request, decode_reply
 from moorage.wire.errors import WireError
@@ -17,6 +18,10 @@ DEFAULT_SOCKET = "/run/moorage/host.sock"
 """Where the daemon listens, unless the environment's MOORAGE_SOCKET says otherwise."""
 
 _LONGEST_LIFETIME = 0xFFFF_FFFF
+
+_GRACE = 1.0
+"""Seconds beyond the time that a request gives the daemon, after which nothing more will come."""
+
 _numbers = itertools.count(1)
 
 
@@ -77,6 +82,30 @@ def new_request(
     )
 
 
+def setsc_request(
+    sock: socket.socket,
+    service: int,
+    *,
+    on_net: bool,
+    timeout: float | None,
+    lifetime: int | None,
+) -> Request:
+    """Return the request of ``setsc()`` for ``sock``, for a function that the application calls.
+
+    Raises:
+        ValueError: as `setsc` does.
+    """
+    if sock.family != socket.AF_INET6:
+        raise ValueError("setsc() is about IPv6 sockets")
+    if sock.fileno() < 0:
+        raise ValueError("the socket is closed")
+    source = sock.getsockname()[0]
+    if source != "::":
+        raise ValueError(f"the socket has the source address {source}: setsc() comes before bind()")
+    on_net |= requires_src_on_net(sock, stacklevel=3)
+    return new_request(Operation.SETSC, service, on_net=on_net, timeout=timeout, lifetime=lifetime)
+
+
 def send(sock: socket.socket, request: Request, subject: socket.socket | None) -> None:
     """Send a request, with the socket that it is about.
 
@@ -94,16 +123,46 @@ def outcome(request: Request, data: bytes) -> Reply | None:
     """Return the reply to ``request`` in ``data``; none if it answers an earlier one.
 
     Raises:
-        SetscError: the daemon refused, or hung up.
+        RequiredIPFailed: the daemon hung up, or talks nonsense.
     """
     if not data:
-        raise RequiredIPFailed(Reason.BAD_REQUEST, "the host daemon hung up")
+        raise hung_up()
     try:
         reply = decode_reply(data)
     except WireError as error:
         raise RequiredIPFailed(Reason.BAD_REQUEST, str(error)) from None
-    if reply.id != request.id:
-        return None
+    return reply if reply.id == request.id else None
+
+
+def patience(request: Request) -> float | None:
+    """Return how many seconds to wait for the reply, none where the daemon knows best."""
+    return request.timeout_ms / 1000 + _GRACE if request.timeout_ms else None
+
+
+def await_reply(connection: socket.socket, request: Request) -> Reply:
+    """Return the reply to ``request``, for which it waits a little longer than the daemon does.
+
+    Raises:
+        RequiredIPFailed: none comes.
+    """
+    connection.settimeout(patience(request))
+    try:
+        while True:
+            reply = outcome(request, connection.recv(REPLY_LENGTH + 1))
+            if reply is not None:
+                return reply
+    except TimeoutError:
+        raise unanswered() from None
+    except ConnectionError:
+        raise hung_up() from None
+
+
+def granted(reply: Reply) -> Reply:
+    """Return the reply, which grants what was asked for.
+
+    Raises:
+        SetscError: it refuses.
+    """
     if reply.status != 0:
         raise from_status(reply.status, reply.reason)
     return reply
@@ -115,25 +174,21 @@ def ask(request: Request, subject: socket.socket | None = None) -> Reply:
     Raises:
         SetscError: there is no daemon, or it refused.
     """
-    sock = _connection()
+    connection = _connection()
     try:
-        send(sock, request, subject)
-    except OSError:
+        send(connection, request, subject)
+    except ConnectionError:
         # The daemon was started anew since the last call of this thread.
         _forget()
-        sock = _connection()
-        send(sock, request, subject)
+        connection = _connection()
+        send(connection, request, subject)
     try:
-        while True:
-            reply = outcome(request, sock.recv(REPLY_LENGTH + 1))
-            if reply is not None:
-                return reply
-    except ConnectionError:
-        _forget()
-        raise RequiredIPFailed(Reason.BAD_REQUEST, "the host daemon hung up") from None
-    except KeyboardInterrupt:
+        reply = await_reply(connection, request)
+    except BaseException:
+        # The daemon need not go on with what nobody waits for.
         _forget()
         raise
+    return granted(reply)
 
 
 def setsc(
@@ -152,7 +207,7 @@ def setsc(
         sock: an IPv6 socket; the address stays valid for it as its type promises.
         service: one of the four types.
         on_net: require a new prefix of the network that the host is on now, as
-            IPV6_REQUIRE_SRC_ON_NET does (draft section 6.2).
+            IPV6_REQUIRE_SRC_ON_NET in the socket's IPV6_ADDR_PREFERENCES does (draft section 6.2).
         timeout: seconds to wait for the network; none leaves it to the daemon.
         lifetime: seconds for which a Session-lasting address is given to new sockets, lest
             somebody track the application by it (draft section 7). It is shared with those alone
@@ -162,13 +217,10 @@ def setsc(
         RequiredIPNotSupported: neither this host nor this network knows the type; at once where
             there is no daemon.
         RequiredIPFailed: the network could not fulfil the request.
-        ValueError: ``sock`` is no IPv6 socket, or ``lifetime`` is not for this type.
+        ValueError: ``sock`` is no IPv6 socket, is closed, or has a source address already;
+            or ``lifetime`` is not for this type.
     """
-    if sock.family != socket.AF_INET6:
-        raise ValueError("setsc() is about IPv6 sockets")
-    request = new_request(
-        Operation.SETSC, service, on_net=on_net, timeout=timeout, lifetime=lifetime
-    )
+    request = setsc_request(sock, service, on_net=on_net, timeout=timeout, lifetime=lifetime)
     return ask(request, sock).address
 
 
@@ -181,6 +233,16 @@ def hold(service: ServiceType, *, timeout: float | None = None) -> Reply:
         SetscError: as `setsc` does.
     """
     return ask(new_request(Operation.HOLD, service, on_net=False, timeout=timeout))
+
+
+def hung_up() -> RequiredIPFailed:
+    """Return what to raise where the daemon closed the connection."""
+    return RequiredIPFailed(Reason.BAD_REQUEST, "the host daemon hung up")
+
+
+def unanswered() -> RequiredIPFailed:
+    """Return what to raise where the daemon let its own time pass."""
+    return RequiredIPFailed(Reason.TIMEOUT, "the host daemon does not answer")
 
 
 def _path() -> str:

@@ -9,6 +9,7 @@ from ipaddress import IPv6Address
 from moorage.host.events import HostEvent
 from moorage.host.requester import Transmission
 from moorage.wire.app import Reply
+from moorage.wire.notice import Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,14 @@ class Tell:
     event: HostEvent
 
 
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Tell an application what happened to an address that it watches."""
+
+    client: Hashable
+    notice: Notice
+
+
 Action = (
     SendDhcp
     | SolicitRouters
@@ -96,4 +105,5 @@ Action = (
     | Publish
     | Persist
     | Tell
+    | Notify
 )

@@ -8,14 +8,18 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
+from ipaddress import IPv6Address
 from pathlib import Path
 
 from moorage.complaints import Complaints
 from moorage.host.caller import Caller
+from moorage.host.outbox import Outbox
 from moorage.host.peer import identify
+from moorage.host.subject import Subject
 from moorage.kernel.sock_diag import socket_cookie
 from moorage.wire.app import REQUEST_LENGTH, Operation, Reply, Request, decode_request
 from moorage.wire.errors import WireError
+from moorage.wire.notice import Notice, encode_notice
 
 _DESCRIPTOR_SIZE = array.array("i").itemsize
 _BACKLOG = 128
@@ -27,15 +31,47 @@ class Application:
     def __init__(self, connection: socket.socket, caller: Caller) -> None:
         self.connection = connection
         self.caller = caller
+        self._outbox: Outbox | None = None
 
     def answer(self, reply: Reply) -> None:
         """Send a reply; one that does not read its replies loses them."""
         with contextlib.suppress(OSError):
             self.connection.send(reply.encode())
 
+    def notify(self, notice: Notice) -> None:
+        """Send a notice; of those that a slow reader loses it is told the number."""
+        if self._outbox is None:
+            self._outbox = Outbox()
+            # What the kernel keeps for a slow reader is the oldest: let that be little.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 0)
+        self._outbox.put(notice)
+        self._send(self._outbox)
 
-Handler = Callable[[Application, Request, int | None], None]
-"""Takes an application's request and its socket's cookie, none if it sent no socket."""
+    def close(self) -> None:
+        """Hang up."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self.connection)
+        loop.remove_writer(self.connection)
+        self.connection.close()
+
+    def _send(self, outbox: Outbox) -> None:
+        """Send as many notices as the reader has room for, and the others when it has."""
+        loop = asyncio.get_running_loop()
+        try:
+            while (notice := outbox.first()) is not None:
+                self.connection.send(encode_notice(notice))
+                outbox.sent()
+        except BlockingIOError:
+            loop.add_writer(self.connection, self._send, outbox)
+        except OSError:
+            # It hung up, which is read from it, too.
+            loop.remove_writer(self.connection)
+        else:
+            loop.remove_writer(self.connection)
+
+
+Handler = Callable[[Application, Request, Subject | None], None]
+"""Takes an application's request and the socket that it is about, if it is about one."""
 
 
 class ApplicationServer:
@@ -94,7 +130,7 @@ class ApplicationServer:
                 self._hang_up(application)
                 return
             request = decode_request(data)
-            cookie = _cookie(request, descriptors)
+            subject = _subject(request, descriptors)
         except (WireError, ValueError) as error:
             self._complaints.complain(
                 "application record", f"process {application.caller.pid}", error
@@ -104,13 +140,12 @@ class ApplicationServer:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        self._handle(application, request, cookie)
+        self._handle(application, request, subject)
 
     def _hang_up(self, application: Application) -> None:
         if application in self._applications:
             self._applications.remove(application)
-            self._loop.remove_reader(application.connection)
-            application.connection.close()
+            application.close()
             self._gone(application)
 
 
@@ -137,8 +172,8 @@ def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
     return found.tolist()
 
 
-def _cookie(request: Request, descriptors: list[int]) -> int | None:
-    """Return the cookie of the socket that came along.
+def _subject(request: Request, descriptors: list[int]) -> Subject | None:
+    """Return the socket that came along, if the request is about one.
 
     Raises:
         ValueError: there is none although the request is about one, or it is no IPv6 socket.
@@ -151,6 +186,7 @@ def _cookie(request: Request, descriptors: list[int]) -> int | None:
         with socket.socket(fileno=os.dup(descriptors[0])) as sock:
             if sock.family != socket.AF_INET6:
                 raise ValueError("not an IPv6 socket")
-            return socket_cookie(sock)
+            address = IPv6Address(sock.getsockname()[0])
+            return Subject(socket_cookie(sock), None if address.is_unspecified else address)
     except OSError as error:
         raise ValueError(f"not a socket: {error.strerror}") from None

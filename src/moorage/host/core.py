@@ -31,8 +31,10 @@ from moorage.host.lease import Lease
 from moorage.host.movement import Movement
 from moorage.host.occupancy import Occupancy
 from moorage.host.renewal import Renewal
+from moorage.host.subject import Subject
 from moorage.host.tenure import Tenure
 from moorage.host.waiting import Waiter, refusal
+from moorage.host.watching import Watching
 from moorage.kernel.addresses import Address
 from moorage.kernel.links import Link
 from moorage.kernel.routes import Route
@@ -40,6 +42,7 @@ from moorage.service import ServiceType
 from moorage.wire.app import Reason, Request
 from moorage.wire.dhcp6 import Message
 from moorage.wire.nd import RouterAdvertisement
+from moorage.wire.notice import Why
 
 
 class HostCore:
@@ -58,6 +61,7 @@ class HostCore:
             self._known, self._asking, self._occupancy, self._renewal, self._tenure
         )
         self._movement = Movement(self._known, self._asking, self._demand)
+        self._watching = Watching(self._known)
 
     # ---- what the shell reads ------------------------------------------------------------------
 
@@ -140,8 +144,7 @@ class HostCore:
             )
             self._movement.take(found, now)
             return self._flush()
-        self._known.ordinary.changed(address)
-        self._demand.serve_ordinary()
+        self._demand.ordinary_changed(address, now)
         return self._flush()
 
     def address_removed(self, address: Address, now: float) -> list[Action]:
@@ -150,8 +153,9 @@ class HostCore:
             found = self._known.attachments.link_local_changed(address.interface, None, False, now)
             self._movement.take(found, now)
             return self._flush()
-        self._known.ordinary.removed(address)
-        return []
+        if self._known.ordinary.removed(address):
+            self._demand.end_ordinary(address.address, Why.REMOVED)
+        return self._flush()
 
     def router_advertised(
         self, interface: int, router: IPv6Address, message: RouterAdvertisement, now: float
@@ -201,8 +205,14 @@ class HostCore:
         self._demand.take(waiter, now)
         return self._flush()
 
+    def watch(self, client: Hashable, request: int, subject: Subject, now: float) -> list[Action]:
+        """Take in that ``client`` wants to know what happens to the address of its socket."""
+        self._watching.begin(client, request, subject, now)
+        return self._flush()
+
     def client_gone(self, client: Hashable) -> None:
         """Forget the requests of an application that has hung up."""
+        self._known.watchers.forget(client)
         self._demand.forget(client)
 
     def socket_destroyed(self, cookie: int, now: float) -> list[Action]:

@@ -18,6 +18,7 @@ from moorage.host.actions import (
     Answer,
     CountSockets,
     DestroySockets,
+    Notify,
     Persist,
     Publish,
     Reconcile,
@@ -35,6 +36,7 @@ from moorage.host.publisher import Publisher
 from moorage.host.requester import NetworkTime, Transmission
 from moorage.host.sockets import DhcpSocket, RouterSocket
 from moorage.host.state import StateFile
+from moorage.host.subject import Subject
 from moorage.identity import Identity
 from moorage.kernel.monitor import (
     AddressChanged,
@@ -52,7 +54,7 @@ from moorage.kernel.sock_diag import DestroyMonitor
 from moorage.numbers import ROUTE_PROTOCOL
 from moorage.readiness import notify
 from moorage.wire import dhcp6, nd
-from moorage.wire.app import Request
+from moorage.wire.app import Operation, Request
 from moorage.wire.errors import WireError
 
 _P = ParamSpec("_P")
@@ -252,8 +254,13 @@ class _HostDaemon:
         for cookie in known - self._kernel.sockets_on(address):
             self._do(self._core.socket_destroyed(cookie, _now()))
 
-    def _request(self, application: Application, request: Request, cookie: int | None) -> None:
-        self._do(self._core.setsc(application, application.caller, request, cookie, _now()))
+    def _request(self, application: Application, request: Request, subject: Subject | None) -> None:
+        now = _now()
+        if request.operation is Operation.WATCH and subject is not None:
+            self._do(self._core.watch(application, request.id, subject, now))
+        else:
+            cookie = None if subject is None else subject.cookie
+            self._do(self._core.setsc(application, application.caller, request, cookie, now))
 
     def _hung_up(self, application: Application) -> None:
         self._core.client_gone(application)
@@ -277,6 +284,9 @@ class _HostDaemon:
                     assert isinstance(client, Application)
                     client.answer(reply)
                     self.inside.metrics.answered(reply.reason)
+                case Notify(client, notice):
+                    assert isinstance(client, Application)
+                    client.notify(notice)
                 case CountSockets(address):
                     cookies = self._kernel.sockets_on(address)
                     self._do(self._core.sockets_counted(address, cookies, _now()))

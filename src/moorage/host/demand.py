@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from ipaddress import IPv6Address
 
 from moorage.host.asking import Asking
+from moorage.host.events import AddressDeprecated, AddressGone
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.occupancy import Occupancy
 from moorage.host.renewal import Renewal
 from moorage.host.tenure import Tenure
 from moorage.host.waiting import Waiter
+from moorage.kernel.addresses import Address
 from moorage.service import ServiceType
 from moorage.wire.app import Reason
+from moorage.wire.notice import Why
 
 _NEVER = float("inf")
 
@@ -92,6 +96,21 @@ class Demand:
         for waiter in self._known.waiting.take(None):
             if not self.give_ordinary(waiter, advertised=True):
                 self._known.waiting.add(waiter)
+
+    def ordinary_changed(self, address: Address, now: float) -> None:
+        """Take in an ordinary address of the kernel's; somebody may wait for it."""
+        known = self._known
+        if known.ordinary.changed(address, now):
+            left = known.ordinary.valid_for(address.address, now)
+            known.tell(AddressDeprecated(address.address, ServiceType.NON_PERSISTENT, left))
+        self.serve_ordinary()
+
+    def end_ordinary(self, address: IPv6Address, why: Why) -> None:
+        """End the sockets that were given an ordinary address which is no longer valid."""
+        self._known.tell(AddressGone(address, ServiceType.NON_PERSISTENT, why))
+        users = self._known.ordinary.take_users(address)
+        if users:
+            self._known.end_sockets(address, users)
 
     def give_up(self, waiter: Waiter, reason: Reason, now: float) -> None:
         """Answer a waiter whose time is over."""

@@ -73,6 +73,16 @@ class AddressDetached(_Event, frozen=True):
         return f"{self.address} ({self.type.slug}) is detached"
 
 
+class AddressAttached(_Event, frozen=True):
+    """The link that an ordinary address is of is there again."""
+
+    address: IPv6Address
+    type: ServiceType
+
+    def __str__(self) -> str:
+        return f"{self.address} ({self.type.slug}) is attached again"
+
+
 class AddressDeprecated(_Event, frozen=True):
     """An address is not for new connections any more; those that there are keep it for a while.
 
@@ -163,6 +173,7 @@ HostEvent = (
     | LinkLeft
     | AddressServed
     | AddressDetached
+    | AddressAttached
     | AddressDeprecated
     | AddressReplaced
     | AddressReleased

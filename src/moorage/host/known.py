@@ -16,6 +16,7 @@ from moorage.host.ordinary import OrdinaryAddresses
 from moorage.host.requester import Requester
 from moorage.host.serving import Serving
 from moorage.host.waiting import Waiting
+from moorage.host.watchers import Watchers
 
 
 class Known:
@@ -37,6 +38,7 @@ class Known:
         self.waiting = Waiting()
         self.ordinary = OrdinaryAddresses()
         self.naming = Naming(config.dns)
+        self.watchers = Watchers()
         self.out: list[Action] = []
 
     @property
@@ -52,8 +54,9 @@ class Known:
         return iaid
 
     def tell(self, event: HostEvent) -> None:
-        """Tell whoever wants to know what happened."""
+        """Tell whoever wants to know what happened; the applications concerned among them."""
         self.out.append(Tell(event))
+        self.out += self.watchers.told(event)
 
     def end_sockets(self, address: IPv6Address, cookies: frozenset[int] | None) -> None:
         """End the sockets on an address that became invalid, if that is our policy."""

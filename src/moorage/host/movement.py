@@ -10,9 +10,11 @@ from moorage.host.asking import Asking
 from moorage.host.attachment import Advertised, Attached, Finding, Left
 from moorage.host.config import RetireSlaac
 from moorage.host.demand import Demand
-from moorage.host.events import AddressDetached, LinkAttached, LinkLeft
+from moorage.host.events import AddressAttached, AddressDetached, LinkAttached, LinkLeft
 from moorage.host.known import Known
+from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType
+from moorage.wire.notice import Why
 
 
 class Movement:
@@ -49,6 +51,8 @@ class Movement:
             if not lease.served:
                 assert lease.address is not None
                 self._known.tell(AddressDetached(lease.address, lease.type))
+        for address in self._known.ordinary.detach(interface):
+            self._known.tell(AddressDetached(address, ServiceType.NON_PERSISTENT))
         self._retire_departed()
         self._known.tell(LinkLeft(self._known.attachments.name(interface)))
 
@@ -68,6 +72,8 @@ class Movement:
             if not lease.served and lease.path and lease.path.router in attachment.routers:
                 # It was silenced when the link went; now it can be asked for again.
                 self._known.out.append(Reconcile())
+        for address in self._known.ordinary.attach(attachment):
+            self._known.tell(AddressAttached(address, ServiceType.NON_PERSISTENT))
         self._retire_departed()
         self._demand.serve_ordinary()
 
@@ -86,9 +92,7 @@ class Movement:
             return
         self._known.out.append(RetireLink(interface, addresses, routers))
         for address in addresses:
-            users = self._known.ordinary.take_users(address)
-            if users:
-                self._known.end_sockets(address, users)
+            self._demand.end_ordinary(address, Why.LEFT)
 
     def review(self, now: float) -> None:
         """Decide which interface serves, move there, and ask for what is missing."""

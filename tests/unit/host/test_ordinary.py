@@ -22,8 +22,8 @@ def attachment(interface: int, *prefixes: IPv6Network) -> Attachment:
 @pytest.fixture
 def ordinary() -> OrdinaryAddresses:
     ordinary = OrdinaryAddresses()
-    ordinary.changed(slaac(WL0, PREFIX))
-    ordinary.changed(slaac(WL1, OTHER))
+    ordinary.changed(slaac(WL0, PREFIX), 0.0)
+    ordinary.changed(slaac(WL1, OTHER), 0.0)
     return ordinary
 
 
@@ -44,13 +44,13 @@ def test_best_is_of_an_advertised_prefix_if_that_is_asked_for(ordinary: Ordinary
     "flags", [AddressFlags.TENTATIVE, AddressFlags.DAD_FAILED, AddressFlags.DEPRECATED]
 )
 def test_best_can_be_used(ordinary: OrdinaryAddresses, flags: AddressFlags) -> None:
-    ordinary.changed(replace(slaac(WL0, PREFIX), flags=flags))
+    ordinary.changed(replace(slaac(WL0, PREFIX), flags=flags), 0.0)
     assert ordinary.best([attachment(WL0, PREFIX)], advertised=True) is None
 
 
 def test_optimistic_address_can_be_used(ordinary: OrdinaryAddresses) -> None:
     flags = AddressFlags.TENTATIVE | AddressFlags.OPTIMISTIC
-    ordinary.changed(replace(slaac(WL0, PREFIX), flags=flags))
+    ordinary.changed(replace(slaac(WL0, PREFIX), flags=flags), 0.0)
     assert ordinary.best([attachment(WL0, PREFIX)], advertised=True) is not None
 
 
@@ -65,7 +65,7 @@ def test_foreign_ones_are_taken_and_what_others_configured_is_left(
     ordinary: OrdinaryAddresses,
 ) -> None:
     by_hand = replace(slaac(WL0, OTHER), protocol=0)
-    ordinary.changed(by_hand)
+    ordinary.changed(by_hand, 0.0)
     moved = attachment(WL0, IPv6Network("2001:db8:3::/64"))
     assert ordinary.take_foreign(moved) == {slaac(WL0, PREFIX).address}
     assert ordinary.take_foreign(moved) == frozenset()

@@ -7,7 +7,8 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -16,109 +17,8 @@ import pytest
 import moorage
 from moorage import aio, client
 from moorage.numbers import EAI_REQUIREDIPFAILED, EAI_REQUIREDIPNOTSUPPORTED
-from moorage.wire.app import REQUEST_LENGTH, Operation, Reason, Reply, Request, decode_request
-
-FIXED = moorage.ServiceType.FIXED
-LASTING = moorage.ServiceType.SESSION_LASTING
-LOOPBACK = IPv6Address("::1")
-Answering = Callable[[Request], list[bytes]]
-
-
-def gives(address: IPv6Address) -> Answering:
-    return lambda request: [Reply(request.id, 0, Reason.NONE, address, 60).encode()]
-
-
-def refuses(status: int, reason: Reason) -> Answering:
-    return lambda request: [Reply(request.id, status, reason, IPv6Address(0), 0).encode()]
-
-
-class Daemon:
-    """Listens where applications look for the daemon; remembers what they asked."""
-
-    def __init__(self, path: Path, answering: Answering) -> None:
-        self.requests: list[Request] = []
-        self.subjects: list[tuple[int, int]] = []
-        self.connections: list[socket.socket] = []
-        self._answering = answering
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        path.unlink(missing_ok=True)
-        self._listener.bind(str(path))
-        self._listener.listen()
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-
-    def stop(self) -> None:
-        # A thread in accept() or recv() only wakes by a shutdown.
-        for sock in (self._listener, *self.connections):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for sock in (self._listener, *self.connections):
-            sock.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections.append(connection)
-            thread = threading.Thread(target=self._serve, args=(connection,))
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                data, descriptors, _, _ = socket.recv_fds(connection, REQUEST_LENGTH + 1, 4)
-                for descriptor in descriptors:
-                    status = os.fstat(descriptor)
-                    self.subjects.append((status.st_dev, status.st_ino))
-                    os.close(descriptor)
-                if not data:
-                    return
-                request = decode_request(data)
-                self.requests.append(request)
-                answers = self._answering(request)
-                for answer in answers:
-                    connection.send(answer)
-                if not answers:
-                    connection.shutdown(socket.SHUT_RDWR)
-
-
-Start = Callable[[Answering], Daemon]
-
-
-@pytest.fixture(autouse=True)
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "host.sock"
-    monkeypatch.setenv("MOORAGE_SOCKET", str(path))
-    return path
-
-
-@pytest.fixture
-def start(path: Path) -> Iterator[Start]:
-    with contextlib.ExitStack() as stack:
-
-        def start(answering: Answering) -> Daemon:
-            daemon = Daemon(path, answering)
-            stack.callback(daemon.stop)
-            return daemon
-
-        yield start
-
-
-@pytest.fixture
-def sock() -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
-        yield sock
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
-        yield listener
+from moorage.wire.app import Operation, Reason, Reply, Request
+from tests.unit.api.conftest import FIXED, LASTING, LOOPBACK, Start, gives, refuses
 
 
 async def in_loop(sock: socket.socket) -> IPv6Address:
@@ -223,6 +123,67 @@ def test_only_ipv6_sockets(ask: Ask) -> None:
         pytest.raises(ValueError, match="IPv6"),
     ):
         ask(sock)
+
+
+@both
+def test_only_open_sockets(ask: Ask, sock: socket.socket) -> None:
+    sock.close()
+    with pytest.raises(ValueError, match="closed"):
+        ask(sock)
+
+
+@both
+def test_only_sockets_without_a_source_address(
+    ask: Ask, sock: socket.socket, listener: socket.socket
+) -> None:
+    sock.bind(("::1", 0))
+    with pytest.raises(ValueError, match="source address ::1"):
+        ask(sock)
+    with (
+        socket.create_connection(listener.getsockname()[:2]) as connected,
+        pytest.raises(ValueError, match="source address ::1"),
+    ):
+        ask(connected)
+
+
+@both
+def test_a_socket_that_has_a_port_and_no_address(ask: Ask, start: Start) -> None:
+    start(gives(LOOPBACK))
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.bind(("::", 0))
+        assert ask(sock) == LOOPBACK
+
+
+def waiting(sock: socket.socket) -> IPv6Address:
+    return moorage.setsc(sock, FIXED, timeout=0.001)
+
+
+def waiting_in_loop(sock: socket.socket) -> IPv6Address:
+    return asyncio.run(aio.setsc(sock, FIXED, timeout=0.001))
+
+
+@pytest.mark.parametrize("ask", [waiting, waiting_in_loop])
+def test_a_daemon_that_does_not_answer_in_time(
+    ask: Ask, start: Start, sock: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_GRACE", 0.01)
+    start(lambda request: [Reply(request.id ^ 1, 0, Reason.NONE, LOOPBACK, 60).encode()])
+    with pytest.raises(moorage.RequiredIPFailed, match="does not answer") as caught:
+        ask(sock)
+    assert caught.value.reason is Reason.TIMEOUT
+
+
+def test_threads_at_once(start: Start) -> None:
+    def answering(request: Request) -> list[bytes]:
+        return gives(IPv6Address(request.type))(request)
+
+    def ask(number: int) -> bool:
+        with socket.socket(socket.AF_INET6) as sock:
+            return all(moorage.setsc(sock, number) == IPv6Address(number) for _ in range(50))
+
+    start(answering)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(8)))
 
 
 def test_one_connection_a_thread(start: Start, sock: socket.socket) -> None:
