@@ -11,10 +11,10 @@ from moorage.lab.lab import Node
 
 
 def moorage(node: Node, *argv: str, status: int = 0) -> str:
-    """What ``moorage`` prints in a node: to standard error, if it ends with another status."""
+    """What ``moorage`` prints in a node, where it ends with this status."""
     done = node.run([sys.executable, "-m", "moorage", *argv], check=False)
     assert done.returncode == status, done.stdout + done.stderr
-    return done.stderr if status else done.stdout
+    return done.stderr or done.stdout
 
 
 def moorage_json(node: Node, *argv: str) -> Any:
