@@ -15,11 +15,13 @@ from moorage.host.actions import (
     CountSockets,
     DestroySockets,
     SendDhcp,
+    Tell,
 )
 from moorage.host.caller import Caller
 from moorage.host.config import HostConfig
 from moorage.host.core import HostCore
 from moorage.host.lease import Lease
+from moorage.host.state import Memory
 from moorage.kernel.addresses import Address, AddressFlags
 from moorage.kernel.links import Link
 from moorage.service import ServiceType
@@ -45,6 +47,7 @@ from moorage.wire.dhcp6 import (
 from moorage.wire.nd import OnDemandLink, PrefixInformation, RouterAdvertisement
 
 _T = TypeVar("_T")
+_E = TypeVar("_E")
 
 WL0, WL1 = 2, 3
 DUID = b"\x00\x04" + bytes(range(16))
@@ -53,6 +56,7 @@ SERVER = b"\x00\x04" + bytes(16)
 DOMAIN = b"operator"
 ROUTERS = {WL0: IPv6Address("fe80::a1"), WL1: IPv6Address("fe80::a2")}
 MAC = b"\x02\0\0\0\0\1"
+NOTHING = Memory()
 CONFIG = HostConfig(interfaces=["wl0", "wl1"])
 CALLER = Caller(4711, 1, 1000, frozenset({1000}), "/usr/bin/python3")
 
@@ -79,7 +83,7 @@ def advertisement(
     link_id: bytes | None = None,
     *prefixes: IPv6Network,
     offered: Iterable[ServiceType] = ServiceType,
-    lifetime: int = 1800,
+    lifetime: int = 0xFFFF,
 ) -> RouterAdvertisement:
     """Return what a router sends; without a link id it does not know the service."""
     options = [PrefixInformation(prefix, True, True, 3600, 1800) for prefix in prefixes]
@@ -182,7 +186,7 @@ class Host:
         self,
         network: Network | None = None,
         config: HostConfig = CONFIG,
-        leases: Iterable[Lease] = (),
+        memory: Memory = NOTHING,
         seed: int = 1,
     ) -> None:
         self.now = 1000.0
@@ -193,7 +197,7 @@ class Host:
         self.sockets: dict[IPv6Address, set[int]] = {}
         self._request = 0
         self._arriving: deque[tuple[int, Message]] = deque()
-        self.do(self.core.restore(leases))
+        self.do(self.core.restore(memory))
 
     def do(self, actions: Iterable[Action]) -> None:
         """Do as the daemon does, then take in what was answered."""
@@ -247,12 +251,22 @@ class Host:
         if heard is not None:
             self.hear(advertisement(heard), interface)
 
+    def resume(self, slept: float) -> None:
+        """Sleep, in which the host does nothing, and wake up."""
+        self.now += slept
+        self.do(self.core.resumed(slept, self.now))
+
     def detach(self, interface: int = WL0) -> None:
         self.do(self.core.link_changed(link(interface, up=False), self.now))
         self.do(self.core.address_removed(link_local(interface), self.now))
 
-    def hear(self, message: RouterAdvertisement, interface: int = WL0) -> None:
-        router = ROUTERS[interface]
+    def hear(
+        self,
+        message: RouterAdvertisement,
+        interface: int = WL0,
+        router: IPv6Address | None = None,
+    ) -> None:
+        router = router or ROUTERS[interface]
         self.do(self.core.router_advertised(interface, router, message, self.now))
 
     def setsc(
@@ -307,6 +321,10 @@ class Host:
         """Forget what was done and sent so far."""
         self.done.clear()
         self.network.heard.clear()
+
+    def told(self, kind: type[_E]) -> list[_E]:
+        """Return the events of a kind that were told, and forget what was done so far."""
+        return [action.event for action in self.took(Tell) if isinstance(action.event, kind)]
 
     def took(self, kind: type[_T]) -> list[_T]:
         """Return the actions of a kind since the last time, and forget all."""

@@ -80,8 +80,8 @@ class Clockwork:
 
     async def start(self) -> None:
         """Start the host daemon again."""
-        leases = self._state.load(lambda _: _INDEX, self.clock.now)
-        await self._do(self._core.restore(leases))
+        memory = self._state.load(lambda _: _INDEX, self.clock.now)
+        await self._do(self._core.restore(memory))
         if self.here is not None:
             await self.attach(self.here)
 
@@ -148,7 +148,7 @@ class Clockwork:
                 case Answer(_, reply):
                     self._replies.append(reply)
                 case Persist():
-                    self._state.save(self._core.leases, lambda _: _NAME)
+                    self._state.save(self._core.memory, lambda _: _NAME)
                 case _:
                     pass
 

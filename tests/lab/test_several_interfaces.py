@@ -14,7 +14,7 @@ import pytest
 
 from moorage.kernel.routes import RouteKind
 from moorage.lab.pcap import capture_socket
-from moorage.numbers import HOST_TABLE, ROUTER_DOWN_TABLE
+from moorage.numbers import HOST_TABLE
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import CLIENT_PORT, SERVER_PORT, Message, MessageType, decode_message
 from tests.conformance.scene import Scene, eventually, open_scene
@@ -119,7 +119,7 @@ class Moving:
             name
             for name in self.scene.topology.routers
             for route in routes(self.scene.lab.node(name))
-            if (route.table, route.destination) == (ROUTER_DOWN_TABLE, binding.prefix)
+            if route.destination == binding.prefix and route.gateway is not None
         }
         return (binding.serving, leaving, arriving) == (router, {indexes[interface]}, {router})
 

@@ -27,6 +27,14 @@ class SolicitRouters:
 
 
 @dataclass(frozen=True, slots=True)
+class AddLinkLocal:
+    """Give an interface one more link-local address, in the place of one that others have."""
+
+    interface: int
+    address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
 class Reconcile:
     """Make the kernel's addresses and routes what `HostCore.desired` says."""
 
@@ -97,6 +105,7 @@ class Notify:
 Action = (
     SendDhcp
     | SolicitRouters
+    | AddLinkLocal
     | Reconcile
     | Answer
     | CountSockets

@@ -25,12 +25,14 @@ from moorage.host.attachment import Attachment
 from moorage.host.caller import Caller
 from moorage.host.config import HostConfig
 from moorage.host.demand import Demand
-from moorage.host.events import NameNotPublished, NamePublished
+from moorage.host.events import NameNotPublished, NamePublished, Resumed
+from moorage.host.findings import Clash
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.movement import Movement
 from moorage.host.occupancy import Occupancy
 from moorage.host.renewal import Renewal
+from moorage.host.state import Memory
 from moorage.host.subject import Subject
 from moorage.host.tenure import Tenure
 from moorage.host.waiting import Waiter, refusal
@@ -75,6 +77,11 @@ class HostCore:
         """Every lease that has not ended."""
         return self._known.leases.all()
 
+    @property
+    def memory(self) -> Memory:
+        """What the next life has to know."""
+        return Memory(self.leases, self._known.attachments.last)
+
     def attachment(self, interface: int) -> Attachment | None:
         """Return where an interface is attached, if it is."""
         return self._known.attachments.get(interface)
@@ -102,7 +109,7 @@ class HostCore:
             self._known.waiting.next_timer(service_known=self._known.service_known),
             self._known.leases.next_timer(self._known.config.hold),
             self._renewal.next_timer(),
-            self._known.serving.next_timer(self._known.attachments.newest_first()),
+            self._movement.next_timer(),
             self._asking.next_timer(),
             self._known.naming.next_timer(),
         ]
@@ -110,9 +117,10 @@ class HostCore:
 
     # ---- what happens --------------------------------------------------------------------------
 
-    def restore(self, leases: Iterable[Lease]) -> list[Action]:
-        """Take up the leases of an earlier life and find out who uses them."""
-        for lease in leases:
+    def restore(self, memory: Memory) -> list[Action]:
+        """Take up what an earlier life knew, and find out who uses its addresses."""
+        self._known.attachments.remember(memory.links)
+        for lease in memory.leases:
             self._known.leases.add(lease)
             if lease.address is not None:
                 self._known.out.append(CountSockets(lease.address))
@@ -138,20 +146,17 @@ class HostCore:
         if not self._known.attachments.manages(address.interface):
             return []
         if address.address.is_link_local:
-            usable = address.address if address.usable else None
-            found = self._known.attachments.link_local_changed(
-                address.interface, usable, address.optimistic, now
-            )
-            self._movement.take(found, now)
+            self._movement.take(self._known.attachments.link_local_changed(address, now), now)
             return self._flush()
+        if address.clashed:
+            self._movement.take([Clash(address.interface, address.address)], now)
         self._demand.ordinary_changed(address, now)
         return self._flush()
 
     def address_removed(self, address: Address, now: float) -> list[Action]:
         """Take in that the kernel has an address no more."""
         if address.address.is_link_local:
-            found = self._known.attachments.link_local_changed(address.interface, None, False, now)
-            self._movement.take(found, now)
+            self._movement.take(self._known.attachments.link_local_removed(address, now), now)
             return self._flush()
         if self._known.ordinary.removed(address):
             self._demand.end_ordinary(address.address, Why.REMOVED)
@@ -163,6 +168,17 @@ class HostCore:
         """Take in a router advertisement."""
         found = self._known.attachments.advertised(interface, router, message, now)
         self._movement.take(found, now)
+        return self._flush()
+
+    def router_unreachable(self, interface: int, router: IPv6Address, now: float) -> list[Action]:
+        """Take in that a neighbour, perhaps a router, does not answer any longer."""
+        self._movement.take(self._known.attachments.unreachable(interface, router), now)
+        return self._flush()
+
+    def resumed(self, slept: float, now: float) -> list[Action]:
+        """Take in that the host has slept for so many seconds, and may be anywhere by now."""
+        self._known.tell(Resumed(slept))
+        self._movement.take(self._known.attachments.resumed(now), now)
         return self._flush()
 
     def dhcp_received(
@@ -241,7 +257,7 @@ class HostCore:
             self._asking.renew(lease, now)
         self._tenure.take(known.requester.settle(now), now)
         self._renewal.poll(now)
-        self._movement.review(now)
+        self._movement.poll(now)
         self._asking.send(now)
         addresses = known.naming.take_due(now)
         if addresses is not None:

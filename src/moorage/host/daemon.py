@@ -15,6 +15,7 @@ from typing import ParamSpec
 from moorage.complaints import Complaints
 from moorage.host.actions import (
     Action,
+    AddLinkLocal,
     Answer,
     CountSockets,
     DestroySockets,
@@ -38,6 +39,7 @@ from moorage.host.sockets import DhcpSocket, RouterSocket
 from moorage.host.state import StateFile
 from moorage.host.subject import Subject
 from moorage.identity import Identity
+from moorage.kernel.addresses import Address
 from moorage.kernel.monitor import (
     AddressChanged,
     AddressRemoved,
@@ -45,6 +47,8 @@ from moorage.kernel.monitor import (
     Group,
     LinkChanged,
     LinkRemoved,
+    NeighbourChanged,
+    NeighbourState,
     NetlinkMonitor,
     RouteRemoved,
     RuleRemoved,
@@ -125,6 +129,9 @@ class _HostDaemon:
             except_port=self._kernel.route_port,
         )
         self._publisher = Publisher(config.dns, self._published)
+        self._neighbours = NetlinkMonitor(
+            [Group.NEIGHBOUR], except_port=self._kernel.neighbour_port
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._repair: asyncio.TimerHandle | None = None
         self._applications: ApplicationServer | None = None
@@ -134,14 +141,14 @@ class _HostDaemon:
         """Take up an earlier life and begin to listen."""
         now = _now()
         indices = {link.name: link.index for link in self._kernel.links.links()}
-        leases = self._state.load(indices.get, now)
-        actions = self._core.restore(leases)
+        actions = self._core.restore(self._state.load(indices.get, now))
         self._kernel.start(self._wanted(), now)
         self._do(actions)
         for source, read in (
             (self._dhcp, self._read_dhcp),
             (self._routers, self._read_routers),
             (self._monitor, self._read_monitor),
+            (self._neighbours, self._read_neighbours),
             (self._destroyed, self._read_destroyed),
         ):
             self._loop.add_reader(source, read)
@@ -155,7 +162,13 @@ class _HostDaemon:
         if self._applications is not None:
             self._applications.close()
         self._publisher.close()
-        for source in (self._dhcp, self._routers, self._monitor, self._destroyed):
+        for source in (
+            self._dhcp,
+            self._routers,
+            self._monitor,
+            self._neighbours,
+            self._destroyed,
+        ):
             self._loop.remove_reader(source)
         for timer in (self._timer, self._repair):
             if timer is not None:
@@ -180,6 +193,12 @@ class _HostDaemon:
         for event in events:
             self._event(event)
 
+    def _read_neighbours(self) -> None:
+        # What is lost in an overrun is told again when the next packet finds no way.
+        with contextlib.suppress(Overrun):
+            for event in self._neighbours.read():
+                self._event(event)
+
     def _event(self, event: Event) -> None:
         now = _now()
         match event:
@@ -189,13 +208,15 @@ class _HostDaemon:
             case LinkRemoved(index, name):
                 self._optimistic.discard(name)
                 self._do(self._core.link_removed(index, now))
-            case AddressChanged(address) if address.protocol != ROUTE_PROTOCOL:
+            case AddressChanged(address) if _concerns_link(address):
                 self._do(self._core.address_changed(address, now))
-            case AddressRemoved(address) if address.protocol == ROUTE_PROTOCOL:
+            case AddressRemoved(address) if _concerns_link(address):
+                self._do(self._core.address_removed(address, now))
+            case AddressRemoved(address):
                 if any(lease.address == address.address for lease in self._core.leases):
                     self._plan_repair()
-            case AddressRemoved(address):
-                self._do(self._core.address_removed(address, now))
+            case NeighbourChanged(interface, address, _, NeighbourState.FAILED):
+                self._do(self._core.router_unreachable(interface, address, now))
             case RouteRemoved(protocol, _) | RuleRemoved(protocol, _):
                 if protocol == ROUTE_PROTOCOL:
                     self._plan_repair()
@@ -278,6 +299,8 @@ class _HostDaemon:
                     self._send(transmission)
                 case SolicitRouters(interface):
                     self._solicit(interface)
+                case AddLinkLocal(interface, address):
+                    self._try(self._kernel.add_link_local, interface, address)
                 case Reconcile():
                     self._reconcile()
                 case Answer(client, reply):
@@ -297,7 +320,7 @@ class _HostDaemon:
                 case Publish(addresses):
                     self._publisher.start(addresses)
                 case Persist():
-                    self._try(self._state.save, self._core.leases, self._name)
+                    self._try(self._state.save, self._core.memory, self._name)
                 case Tell(event):
                     self.inside.tell(event)
         self._set_timer()
@@ -368,6 +391,11 @@ class _HostDaemon:
             self._timer = None
         else:
             self._timer = self._loop.call_later(max(0.0, due - _now()), self._poll)
+
+
+def _concerns_link(address: Address) -> bool:
+    """Whether an address says something of a link: typed ones, which are ours, do not."""
+    return address.address.is_link_local or address.protocol != ROUTE_PROTOCOL
 
 
 def _signature_time(network: NetworkTime | None) -> int:

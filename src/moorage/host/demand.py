@@ -91,11 +91,11 @@ class Demand:
         self._known.out.append(waiter.granted(found.address, valid_for))
         return True
 
-    def serve_ordinary(self) -> None:
+    def serve_ordinary(self, now: float) -> None:
         """Answer those who wait for an ordinary address, now that one may have come."""
         for waiter in self._known.waiting.take(None):
             if not self.give_ordinary(waiter, advertised=True):
-                self._known.waiting.add(waiter)
+                self._await_ordinary(waiter, now)
 
     def ordinary_changed(self, address: Address, now: float) -> None:
         """Take in an ordinary address of the kernel's; somebody may wait for it."""
@@ -103,7 +103,7 @@ class Demand:
         if known.ordinary.changed(address, now):
             left = known.ordinary.valid_for(address.address, now)
             known.tell(AddressDeprecated(address.address, ServiceType.NON_PERSISTENT, left))
-        self.serve_ordinary()
+        self.serve_ordinary(now)
 
     def end_ordinary(self, address: IPv6Address, why: Why) -> None:
         """End the sockets that were given an ordinary address which is no longer valid."""

@@ -9,6 +9,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 import msgspec
 
+from moorage.host.findings import Lack
 from moorage.service import ServiceType
 from moorage.wire.notice import Why
 
@@ -38,6 +39,50 @@ class LinkLeft(_Event, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.interface}: left its link"
+
+
+class RouterLost(_Event, frozen=True):
+    """A router of the link is gone while the link is still there; others are looked for."""
+
+    interface: str
+    router: IPv6Address
+    why: Lack
+
+    def __str__(self) -> str:
+        return f"{self.interface}: router {self.router}: {self.why}"
+
+
+class PrefixesWithdrawn(_Event, frozen=True):
+    """The routers of the link no longer advertise prefixes that they advertised before."""
+
+    interface: str
+    prefixes: list[IPv6Network]
+
+    def __str__(self) -> str:
+        return f"{self.interface}: no longer advertised: {', '.join(map(str, self.prefixes))}"
+
+
+class AddressClash(_Event, frozen=True):
+    """Somebody else on the link has an address of this host, which must not use it then."""
+
+    interface: str
+    address: IPv6Address
+
+    def __str__(self) -> str:
+        return f"{self.interface}: somebody else on the link has {self.address}"
+
+
+class Resumed(_Event, frozen=True):
+    """The host has slept, and takes every link for perhaps another.
+
+    Attributes:
+        slept: seconds.
+    """
+
+    slept: float
+
+    def __str__(self) -> str:
+        return f"resumed after {self.slept:.0f} s"
 
 
 class AddressServed(_Event, frozen=True):
@@ -171,6 +216,10 @@ class NameNotPublished(_Event, frozen=True):
 HostEvent = (
     LinkAttached
     | LinkLeft
+    | RouterLost
+    | PrefixesWithdrawn
+    | AddressClash
+    | Resumed
     | AddressServed
     | AddressDetached
     | AddressAttached

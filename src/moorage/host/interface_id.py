@@ -16,6 +16,7 @@ from typing import Final
 from moorage.service import ServiceType
 
 _BITS: Final = 64
+_LINK_LOCAL: Final = IPv6Network("fe80::/64")
 _RESERVED: Final = (
     range(1),
     range(0x0200_5EFF_FE00_0000, 0x0200_5EFF_FF00_0000),
@@ -35,6 +36,10 @@ class InterfaceIdentifiers:
         """Return an address in ``prefix``; of a prefix shorter than /64 the first /64 is used."""
         candidates = self._stable(prefix) if type_ is ServiceType.FIXED else self._temporary()
         return prefix[next(each for each in candidates if not _reserved(each))]
+
+    def link_local(self) -> IPv6Address:
+        """Return a random link-local address."""
+        return self.address(_LINK_LOCAL, ServiceType.NON_PERSISTENT)
 
     def _temporary(self) -> Iterator[int]:
         while True:

@@ -79,6 +79,11 @@ class HostKernel:
         """The netlink port that our own changes come from."""
         return self._routes.port
 
+    @property
+    def neighbour_port(self) -> int:
+        """The netlink port that our changes of neighbours come from."""
+        return self._neighbours.port
+
     def start(self, wanted: Wanted, now: float) -> None:
         """Bring the kernel from whatever an earlier life left to what is wanted."""
         for address in self._addresses.addresses(ROUTE_PROTOCOL):
@@ -107,6 +112,14 @@ class HostKernel:
         self._set_addresses(wanted, now)
         resync_rules(self._routes, [desired.RULE])
         self._report(self._reconciler.resync(wanted.routes))
+
+    def add_link_local(self, interface: int, address: IPv6Address) -> None:
+        """Add a link-local address, which has to pass duplicate address detection.
+
+        Raises:
+            OSError: the interface is gone.
+        """
+        self._addresses.add(Address(address, interface, 64, protocol=ROUTE_PROTOCOL))
 
     def all_addresses(self) -> list[Address]:
         """Return every address that the kernel has."""

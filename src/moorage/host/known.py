@@ -6,7 +6,7 @@ from ipaddress import IPv6Address
 from random import Random
 
 from moorage.host.actions import Action, DestroySockets, Tell
-from moorage.host.attachment import Attachments
+from moorage.host.attachments import Attachments
 from moorage.host.config import HostConfig
 from moorage.host.events import HostEvent
 from moorage.host.interface_id import InterfaceIdentifiers

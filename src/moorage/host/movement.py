@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Address
 
-from moorage.host.actions import Reconcile, RetireLink, SolicitRouters
+from moorage.host.actions import AddLinkLocal, Persist, Reconcile, RetireLink, SolicitRouters
 from moorage.host.asking import Asking
-from moorage.host.attachment import Advertised, Attached, Finding, Left
 from moorage.host.config import RetireSlaac
 from moorage.host.demand import Demand
-from moorage.host.events import AddressAttached, AddressDetached, LinkAttached, LinkLeft
+from moorage.host.events import (
+    AddressAttached,
+    AddressClash,
+    AddressDetached,
+    LinkAttached,
+    LinkLeft,
+    PrefixesWithdrawn,
+    RouterLost,
+)
+from moorage.host.findings import (
+    Advertised,
+    Attached,
+    Clash,
+    Finding,
+    Lack,
+    Left,
+    PrefixesGone,
+    PrefixesMissing,
+    Recognised,
+    RouterGone,
+)
 from moorage.host.known import Known
+from moorage.host.lease import Lease
+from moorage.host.soliciting import Soliciting
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType
 from moorage.wire.notice import Why
+
+_SETTLE_WAIT = 0.1
+"""Seconds at most that what the last link left behind is kept in place, lest its removal delay the
+Reply that traffic waits for."""
+_CLASHES = 3
+"""IDGEN_RETRIES of RFC 7217: as many link-local addresses are tried in the place of one that
+somebody else has."""
 
 
 class Movement:
@@ -24,50 +52,89 @@ class Movement:
         self._known = known
         self._asking = asking
         self._demand = demand
+        self._soliciting = Soliciting(known.random)
+        self._unsettled: dict[int, float] = {}
+        self._clashes: dict[int, int] = {}
+
+    def next_timer(self) -> float | None:
+        """Return when `poll` must be called at the latest."""
+        times = [
+            self._soliciting.next_timer(),
+            self._known.attachments.next_timer(),
+            self._known.serving.next_timer(self._known.attachments.newest_first()),
+            *self._unsettled.values(),
+        ]
+        return min((time for time in times if time is not None), default=None)
+
+    def poll(self, now: float) -> None:
+        """Do what is due."""
+        self.take(self._known.attachments.poll(now), now)
+        self.review(now)
 
     def take(self, findings: Sequence[Finding], now: float) -> None:
         """Do what findings about links ask for."""
         for finding in findings:
-            match finding:
-                case Attached(interface):
-                    self._known.serving.heard(interface)
-                    self._known.out.append(SolicitRouters(interface))
-                    self._known.tell(LinkAttached(self._known.attachments.name(interface)))
-                case Left(interface):
-                    self._left(interface, now)
-                case Advertised(interface, moved):
-                    self._advertised(interface, moved, now)
+            self._take(finding, now)
         if findings:
             self.review(now)
             self._asking.send(now)
 
-    def _left(self, interface: int, now: float) -> None:
+    def _take(self, finding: Finding, now: float) -> None:
+        match finding:
+            case Attached(interface):
+                self._known.serving.heard(interface)
+                self._soliciting.attached(interface, now)
+                self._clashes.pop(interface, None)
+                self._known.tell(LinkAttached(self._known.attachments.name(interface)))
+            case Left(interface, name):
+                self._left(interface, name, now)
+            case Recognised(interface):
+                self._unsettled[interface] = now + _SETTLE_WAIT
+            case Advertised(interface):
+                self._advertised(interface, now)
+            case RouterGone(interface, router, why):
+                self._router_gone(interface, router, why, now)
+            case PrefixesMissing(interface):
+                self._solicit_again(interface, now)
+            case PrefixesGone(interface, prefixes):
+                name = self._known.attachments.name(interface)
+                self._known.tell(PrefixesWithdrawn(name, sorted(prefixes)))
+                self._retire_foreign(interface)
+            case Clash(interface, address):
+                self._clash(interface, address)
+
+    def _left(self, interface: int, name: str, now: float) -> None:
+        self._soliciting.left(interface)
+        self._unsettled.pop(interface, None)
         self._known.requester.link_lost(interface)
         self._known.serving.left(interface)
-        for lease in self._known.leases.alive():
+        self._detach(self._known.leases.alive(), interface, now)
+        for address in self._known.ordinary.detach(interface):
+            self._known.tell(AddressDetached(address, ServiceType.NON_PERSISTENT))
+        self._retire_departed()
+        self._known.tell(LinkLeft(name))
+
+    def _detach(self, leases: Iterable[Lease], interface: int, now: float) -> None:
+        """Take in that an interface no longer carries the packets of these leases."""
+        for lease in leases:
             if not lease.reach.leave(interface, now):
                 continue
             self._known.out.append(Reconcile())
             if not lease.served:
                 assert lease.address is not None
                 self._known.tell(AddressDetached(lease.address, lease.type))
-        for address in self._known.ordinary.detach(interface):
-            self._known.tell(AddressDetached(address, ServiceType.NON_PERSISTENT))
-        self._retire_departed()
-        self._known.tell(LinkLeft(self._known.attachments.name(interface)))
 
-    def _advertised(self, interface: int, moved: bool, now: float) -> None:
+    def _advertised(self, interface: int, now: float) -> None:
         attachment = self._known.attachments.get(interface)
         if attachment is None:
             return
+        if attachment.heard:
+            self._soliciting.heard(interface)
         if attachment.on_demand is not None:
             self._known.requester.link_heard(interface, attachment.on_demand.link_id)
         self._known.serving.heard(interface)
         if not self._known.leases.alive():
             self._known.serving.answered(interface, now)
-        if moved:
-            foreign = self._known.ordinary.take_foreign(attachment)
-            self._retire(interface, foreign, frozenset(attachment.routers))
         for lease in self._known.leases.through(interface):
             if not lease.served and lease.path and lease.path.router in attachment.routers:
                 # It was silenced when the link went; now it can be asked for again.
@@ -75,7 +142,65 @@ class Movement:
         for address in self._known.ordinary.attach(attachment):
             self._known.tell(AddressAttached(address, ServiceType.NON_PERSISTENT))
         self._retire_departed()
-        self._demand.serve_ordinary()
+        self._demand.serve_ordinary(now)
+
+    def _router_gone(self, interface: int, router: IPv6Address, why: Lack, now: float) -> None:
+        """Look for another router there, or for another link, before traffic stalls for long.
+
+        One that does not answer gets no more packets; one that resigned, or that has not been heard
+        for its lifetime, goes on until another one serves.
+        """
+        name = self._known.attachments.name(interface)
+        self._known.tell(RouterLost(name, router, why))
+        self._solicit_again(interface, now)
+        served = [
+            lease
+            for lease in self._known.leases.through(interface)
+            if lease.served and lease.path is not None and lease.path.router == router
+        ]
+        if not served:
+            return
+        if why is Lack.UNREACHABLE:
+            self._detach(served, interface, now)
+        self._known.serving.doubted(interface)
+
+    def _solicit_again(self, interface: int, now: float) -> None:
+        if self._soliciting.again(interface, now):
+            self._known.out.append(SolicitRouters(interface))
+
+    def _clash(self, interface: int, address: IPv6Address) -> None:
+        """Tell of an address that somebody else has, and try another link-local one.
+
+        The interface is off its link until then (RFC 4862 section 5.4.5); for all other addresses
+        the kernel or an administrator has to find a remedy.
+        """
+        self._known.tell(AddressClash(self._known.attachments.name(interface), address))
+        if not address.is_link_local or interface in self._known.attachments:
+            return
+        tried = self._clashes.get(interface, 0)
+        if tried < _CLASHES:
+            self._clashes[interface] = tried + 1
+            another = self._known.identifiers.link_local()
+            self._known.out.append(AddLinkLocal(interface, another))
+
+    # ---- what a link leaves behind -------------------------------------------------------------
+
+    def _settle(self, now: float) -> None:
+        """Retire what the last link of an interface left, once nobody waits for a Reply there."""
+        for interface, until in list(self._unsettled.items()):
+            if now < until and self._known.requester.rebinds(interface):
+                continue
+            del self._unsettled[interface]
+            if self._known.attachments.settle(interface):
+                self._retire_foreign(interface)
+            self._known.out.append(Persist())
+
+    def _retire_foreign(self, interface: int) -> None:
+        """Retire the ordinary addresses and routers that an interface's link does not advertise."""
+        attachment = self._known.attachments.get(interface)
+        assert attachment is not None
+        foreign = self._known.ordinary.take_foreign(attachment)
+        self._retire(interface, foreign, frozenset(attachment.routers))
 
     def _retire_departed(self) -> None:
         """Retire the ordinary addresses of interfaces without a link, once there is another."""
@@ -94,6 +219,8 @@ class Movement:
         for address in addresses:
             self._demand.end_ordinary(address, Why.LEFT)
 
+    # ---- who serves ----------------------------------------------------------------------------
+
     def review(self, now: float) -> None:
         """Decide which interface serves, move there, and ask for what is missing."""
         chosen = self._known.serving.choose(self._known.attachments.newest_first(), now)
@@ -107,3 +234,6 @@ class Movement:
         attachment = self._asking.attachment()
         if attachment is not None:
             self._asking.request_missing(attachment, now)
+        for interface in self._soliciting.poll(now):
+            self._known.out.append(SolicitRouters(interface))
+        self._settle(now)

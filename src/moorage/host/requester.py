@@ -165,6 +165,13 @@ class Requester:
                 return exchange.type, exchange.interface
         return None
 
+    def rebinds(self, interface: int) -> bool:
+        """Whether a Rebind on ``interface`` waits for its answer."""
+        return any(
+            exchange.type is MessageType.REBIND and exchange.interface == interface
+            for exchange in self._exchanges.values()
+        )
+
     def next_timer(self) -> float | None:
         """Return when `settle` and `poll` must be called at the latest."""
         return min((exchange.clock.due for exchange in self._exchanges.values()), default=None)

@@ -38,6 +38,11 @@ class Serving:
         if self.trying == interface:
             self.trying = None
 
+    def doubted(self, interface: int) -> None:
+        """Note that the link of an interface may no longer serve."""
+        if self.current == interface:
+            self.current = None
+
     def heard(self, interface: int) -> None:
         """Note a sign of life from the link of an interface."""
         self._silent.discard(interface)

@@ -1,4 +1,4 @@
-"""What must outlive the daemon: its leases, in ``leases.json`` of the state folder.
+"""What must outlive the daemon: its leases, and what its last links were, in ``leases.json``.
 
 Moments are written as seconds since 1970, since the core's clock starts anew with the machine.
 """
@@ -6,12 +6,14 @@ Moments are written as seconds since 1970, since the core's clock starts anew wi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path as FilePath
 
 import msgspec
 
+from moorage.host.attachment import Traits
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
 from moorage.host.reach import Path, Reach, Reachability
@@ -20,6 +22,19 @@ from moorage.service import ServiceType
 
 class StateError(Exception):
     """The state file cannot be understood; the text says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one life of the daemon leaves to the next.
+
+    Attributes:
+        leases: those that have an address.
+        links: what the last link of each interface was, by the interface's name.
+    """
+
+    leases: Collection[Lease] = ()
+    links: Mapping[str, Traits] = field(default_factory=dict)
 
 
 class _SavedPath(msgspec.Struct, frozen=True):
@@ -41,9 +56,17 @@ class _SavedLease(msgspec.Struct, frozen=True):
     path: _SavedPath | None
 
 
+class _SavedLink(msgspec.Struct, frozen=True):
+    domain_id: str
+    link_id: str
+    routers: list[str]
+    prefixes: list[str]
+
+
 class _Saved(msgspec.Struct, frozen=True):
     version: int
     leases: list[_SavedLease]
+    links: dict[str, _SavedLink]
 
 
 class StateFile:
@@ -53,13 +76,18 @@ class StateFile:
         self._path = path
         self._epoch = epoch
 
-    def save(self, leases: Iterable[Lease], name_of: Callable[[int], str]) -> None:
-        """Write the leases that have an address; the file is the old or the new one, never half.
+    def save(self, memory: Memory, name_of: Callable[[int], str]) -> None:
+        """Write what is to be remembered; the file is the old or the new one, never half.
 
         Raises:
             OSError: the file cannot be written.
         """
-        saved = _Saved(1, [self._pack(lease, name_of) for lease in leases if lease.alive])
+        leases = [lease for lease in memory.leases if lease.alive]
+        saved = _Saved(
+            1,
+            [self._pack(lease, name_of) for lease in leases],
+            {name: _pack_link(link) for name, link in memory.links.items()},
+        )
         draft = self._path.with_suffix(".new")
         with draft.open("wb") as file:
             file.write(msgspec.json.encode(saved))
@@ -68,8 +96,8 @@ class StateFile:
                 os.fsync(file.fileno())
         draft.replace(self._path)
 
-    def load(self, index_of: Callable[[str], int | None], now: float) -> list[Lease]:
-        """Return the leases that are still valid; none if there is no file.
+    def load(self, index_of: Callable[[str], int | None], now: float) -> Memory:
+        """Return what was remembered, without the leases that are no longer valid.
 
         Raises:
             OSError: the file cannot be read.
@@ -78,11 +106,12 @@ class StateFile:
         try:
             saved = msgspec.json.decode(self._path.read_bytes(), type=_Saved)
             leases = [self._unpack(lease, index_of, now) for lease in saved.leases]
+            links = {name: _unpack_link(link) for name, link in saved.links.items()}
         except FileNotFoundError:
-            return []
+            return Memory()
         except (msgspec.DecodeError, ValueError) as error:
             raise StateError(f"{self._path}: {error}") from None
-        return [lease for lease in leases if lease.valid_until > now]
+        return Memory([lease for lease in leases if lease.valid_until > now], links)
 
     def _pack(self, lease: Lease, name_of: Callable[[int], str]) -> _SavedLease:
         path = lease.path
@@ -120,3 +149,21 @@ class StateFile:
             preferred_until=saved.preferred_until - self._epoch,
             valid_until=saved.valid_until - self._epoch,
         )
+
+
+def _pack_link(link: Traits) -> _SavedLink:
+    return _SavedLink(
+        link.domain_id.hex(),
+        link.link_id.hex(),
+        sorted(map(str, link.routers)),
+        sorted(map(str, link.prefixes)),
+    )
+
+
+def _unpack_link(saved: _SavedLink) -> Traits:
+    return Traits(
+        bytes.fromhex(saved.domain_id),
+        bytes.fromhex(saved.link_id),
+        frozenset(map(IPv6Address, saved.routers)),
+        frozenset(map(IPv6Network, saved.prefixes)),
+    )

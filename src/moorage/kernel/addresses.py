@@ -80,6 +80,11 @@ class Address:
         return bool(self.flags & AddressFlags.OPTIMISTIC)
 
     @property
+    def clashed(self) -> bool:
+        """Whether somebody else on the link has it (RFC 4862 section 5.4)."""
+        return bool(self.flags & AddressFlags.DAD_FAILED)
+
+    @property
     def deprecated(self) -> bool:
         """Whether new connections should not use it (RFC 4862 section 5.5.4)."""
         return bool(self.flags & AddressFlags.DEPRECATED)

@@ -36,6 +36,11 @@ class NetlinkNeighbourTable:
     def __init__(self) -> None:
         self._socket = NetlinkSocket(netlink.NETLINK_ROUTE)
 
+    @property
+    def port(self) -> int:
+        """The netlink port that its own changes come from."""
+        return self._socket.port
+
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()

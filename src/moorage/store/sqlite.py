@@ -121,9 +121,7 @@ class SqliteStore:
                 for place, event in logged:
                     yield event
                     seen = place
-                if logged:
-                    await asyncio.sleep(0)
-                else:
+                if not logged:
                     await doorbell.wait()
         finally:
             self._doorbells.discard(doorbell)
@@ -178,7 +176,7 @@ class SqliteStore:
 
     async def _write(self, writes: tuple[Write, ...]) -> int:
         self._check_open()
-        return await self._writer.submit(writes)
+        return await asyncio.wrap_future(self._writer.submit(writes))
 
 
 def _value(row: Row) -> Any:

@@ -15,7 +15,7 @@ PREFIX, OTHER = IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/64")
 
 def attachment(interface: int, *prefixes: IPv6Network) -> Attachment:
     found = Attachment(interface, 0.0, IPv6Address("fe80::1"))
-    found.prefixes.update(prefixes)
+    found.missed[IPv6Address("fe80::a1")] = dict.fromkeys(prefixes, 0)
     return found
 
 

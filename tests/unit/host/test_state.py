@@ -5,15 +5,17 @@ from pathlib import Path as FilePath
 
 import pytest
 
+from moorage.host.attachment import Traits
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
 from moorage.host.reach import Path, Reach, Reachability
-from moorage.host.state import StateError, StateFile
+from moorage.host.state import Memory, StateError, StateFile
 from tests.scripted import FIXED, GRACEFUL, LASTING, SERVER, WL0
 
 EPOCH = 1_700_000_000.0
 PREFIX = IPv6Network("2001:db8:a0:1::/64")
 OTHER = IPv6Network("2001:db8:a0:2::/64")
+LINK = Traits(b"operator", b"link one", frozenset({IPv6Address("fe80::a1")}), frozenset({OTHER}))
 PATH = Path(WL0, IPv6Address("fe80::a1"), 1400)
 
 
@@ -48,12 +50,13 @@ def nowhere(_: str) -> None:
 
 def again(file: FilePath, leases: list[Lease], index: int | None = 5) -> list[Lease]:
     """Return what is loaded after a restart of the machine, 100 s later; wl0 is now ``index``."""
-    StateFile(file, EPOCH).save(leases, name)
-    return StateFile(file, EPOCH + 1100).load({"wl0": index}.__getitem__, 0.0)
+    StateFile(file, EPOCH).save(Memory(leases), name)
+    memory = StateFile(file, EPOCH + 1100).load({"wl0": index}.__getitem__, 0.0)
+    return list(memory.leases)
 
 
 def test_no_file(file: FilePath) -> None:
-    assert StateFile(file, EPOCH).load(nowhere, 0.0) == []
+    assert StateFile(file, EPOCH).load(nowhere, 0.0) == Memory()
 
 
 def test_round_trip(file: FilePath) -> None:
@@ -64,6 +67,12 @@ def test_round_trip(file: FilePath) -> None:
     assert found.path == Path(5, PATH.router, PATH.mtu)
     assert (found.state, found.sockets) == (State.READY, set())
     assert (found.reach.state, found.reach.since) == (Reach.DETACHED, 0.0)
+
+
+def test_links_are_remembered(file: FilePath) -> None:
+    state = StateFile(file, EPOCH)
+    state.save(Memory(links={"wl0": LINK}), name)
+    assert state.load(nowhere, 0.0).links == {"wl0": LINK}
 
 
 def test_what_retires_retires_on(file: FilePath) -> None:
@@ -106,12 +115,13 @@ def test_the_file_is_replaced_at_once(file: FilePath) -> None:
         lambda text: text.replace('"type":2', '"type":9'),
         lambda text: text.replace('"iaid":7', '"iaid":"7"'),
         lambda text: text.replace(SERVER.hex(), "x"),
+        lambda text: text.replace("fe80::a1", "fe80:a1"),
     ],
 )
 def test_damaged_file(file: FilePath, change: object) -> None:
     assert callable(change)
     state = StateFile(file, EPOCH)
-    state.save([lease()], name)
+    state.save(Memory([lease()], {"wl0": LINK}), name)
     file.write_text(change(file.read_text()))
     with pytest.raises(StateError, match=r"leases\.json"):
         state.load(nowhere, 0.0)
@@ -125,4 +135,4 @@ def test_file_that_is_not_text(file: FilePath) -> None:
 
 def test_folder_that_is_gone(file: FilePath) -> None:
     with pytest.raises(OSError, match="No such file"):
-        StateFile(file.parent / "gone" / "leases.json", EPOCH).save([lease()], name)
+        StateFile(file.parent / "gone" / "leases.json", EPOCH).save(Memory([lease()]), name)
