@@ -1,4 +1,4 @@
-"""Messages of nf_tables, as far as our filter needs them (``<linux/netfilter/nf_tables.h>``).
+"""Messages of nf_tables, as far as we need them (``<linux/netfilter/nf_tables.h>``).
 
 A rule is a row of expressions, carried out in turn: they load parts of the packet into registers
 and compare them; the first comparison that fails ends the rule. There are sixteen registers of four
@@ -29,14 +29,12 @@ _NFNL_MSG_BATCH_BEGIN: Final = 16
 _NFNL_MSG_BATCH_END: Final = 17
 
 _NFT_MSG_NEWTABLE: Final = 0
-_NFT_MSG_DELTABLE: Final = 2
+NFT_MSG_DELTABLE: Final = 2
 _NFT_MSG_NEWCHAIN: Final = 3
 _NFT_MSG_NEWRULE: Final = 6
 _NFT_MSG_NEWSET: Final = 9
 _NFT_MSG_NEWSETELEM: Final = 12
 _NFT_MSG_DELSETELEM: Final = 14
-_NFT_MSG_NEWOBJ: Final = 18
-_NFT_MSG_GETOBJ: Final = 19
 
 _NFTA_LIST_ELEM: Final = 1
 _NFTA_TABLE_NAME: Final = 1
@@ -56,19 +54,16 @@ _NFTA_SET_KEY_TYPE: Final = 4
 _NFTA_SET_KEY_LEN: Final = 5
 _NFTA_SET_ID: Final = 10
 _NFTA_SET_USERDATA: Final = 13
+_NFTA_SET_OBJ_TYPE: Final = 15
 _NFTA_SET_ELEM_LIST_TABLE: Final = 1
 _NFTA_SET_ELEM_LIST_SET: Final = 2
 _NFTA_SET_ELEM_LIST_ELEMENTS: Final = 3
 _NFTA_SET_ELEM_KEY: Final = 1
 _NFTA_SET_ELEM_FLAGS: Final = 3
-_NFTA_OBJ_TABLE: Final = 1
-_NFTA_OBJ_NAME: Final = 2
-_NFTA_OBJ_TYPE: Final = 3
-_NFTA_OBJ_DATA: Final = 4
+_NFTA_SET_ELEM_OBJREF: Final = 9
 _NFTA_DATA_VALUE: Final = 1
 _NFTA_DATA_VERDICT: Final = 2
 _NFTA_VERDICT_CODE: Final = 1
-_NFTA_COUNTER_PACKETS: Final = 2
 
 _NFTA_EXPR_NAME: Final = 1
 _NFTA_EXPR_DATA: Final = 2
@@ -89,8 +84,6 @@ _NFTA_CMP_DATA: Final = 3
 _NFTA_LOOKUP_SET: Final = 1
 _NFTA_LOOKUP_SREG: Final = 2
 _NFTA_LOOKUP_FLAGS: Final = 5
-_NFTA_OBJREF_IMM_TYPE: Final = 1
-_NFTA_OBJREF_IMM_NAME: Final = 2
 _NFTA_IMMEDIATE_DREG: Final = 1
 _NFTA_IMMEDIATE_DATA: Final = 2
 
@@ -100,16 +93,17 @@ _NFT_META_IIFNAME: Final = 6
 _NFT_CMP_EQ: Final = 0
 _NFT_CMP_NEQ: Final = 1
 _NFT_LOOKUP_F_INV: Final = 1
-_NFT_OBJECT_COUNTER: Final = 1
 _NFT_SET_INTERVAL: Final = 4
+_NFT_SET_OBJECT: Final = 0x40
 _NFT_SET_ELEM_INTERVAL_END: Final = 1
-_NF_INET_PRE_ROUTING: Final = 0
 
 _NAMES_IN_HOST_ORDER: Final = struct.pack("=BBI", 0, 4, 1)
 """A remark to the ``nft`` program (NFTNL_UDATA_SET_KEYBYTEORDER), which shows names by it."""
 _KIND_BITS: Final = 6
 _REGISTER_BYTES: Final = 4
 _GENMSG: Final = struct.Struct(">BBH")
+GENMSG_BYTES: Final = _GENMSG.size
+"""Bytes of the fixed part of each message's body, before the attributes."""
 _IP6: Final = _GENMSG.pack(socket.AF_INET6, 0, 0)
 _ELEMENTS_PER_MESSAGE: Final = 512
 """So few that their list fits an attribute, whose length has 16 bits."""
@@ -132,6 +126,15 @@ class Verdict(IntEnum):
     ACCEPT = 1
 
 
+class Hook(IntEnum):
+    """Where a chain sees packets."""
+
+    PREROUTING = 0
+    """On arrival."""
+    OUTPUT = 3
+    """When this machine sends them."""
+
+
 class Kind(IntEnum):
     """What a set holds, in the numbers of the ``nft`` program, which shows the set by it."""
 
@@ -152,35 +155,49 @@ def padded(value: bytes) -> bytes:
 
 def new_table(table: str) -> Message:
     """Make ``table`` (of family ip6) unless it exists."""
-    return _message(_NFT_MSG_NEWTABLE, _text(_NFTA_TABLE_NAME, table), flags=NLM_F_CREATE)
+    return message(_NFT_MSG_NEWTABLE, text(_NFTA_TABLE_NAME, table), flags=NLM_F_CREATE)
 
 
 def delete_table(table: str) -> Message:
     """Delete ``table`` and all that is in it; it must exist."""
-    return _message(_NFT_MSG_DELTABLE, _text(_NFTA_TABLE_NAME, table))
+    return message(NFT_MSG_DELTABLE, text(_NFTA_TABLE_NAME, table))
+
+
+def parse_table(notification: Message) -> str:
+    """Name of the table that a notification is about."""
+    attributes = parse_attributes(notification.payload, GENMSG_BYTES)
+    return attributes[_NFTA_TABLE_NAME].rstrip(b"\0").decode()
 
 
 def new_set(
-    table: str, name: str, number: int, kinds: Sequence[Kind], *, interval: bool
+    table: str,
+    name: str,
+    number: int,
+    kinds: Sequence[Kind],
+    *,
+    interval: bool = False,
+    objects: int = 0,
 ) -> Message:
     """Make a set whose keys are made of ``kinds``, one behind the other.
 
     ``number`` tells it from the other sets of the same transaction. With ``interval`` the elements
-    are beginnings and ends of ranges.
+    are beginnings and ends of ranges; with ``objects``, each names an object of that type.
     """
+    flags = (_NFT_SET_INTERVAL if interval else 0) | (_NFT_SET_OBJECT if objects else 0)
     key_type = 0
     for kind in kinds:
         key_type = key_type << _KIND_BITS | kind
     names_only = tuple(kinds) == (Kind.INTERFACE_NAME,)
-    return _message(
+    return message(
         _NFT_MSG_NEWSET,
-        _text(_NFTA_SET_TABLE, table),
-        _text(_NFTA_SET_NAME, name),
-        _u32(_NFTA_SET_FLAGS, _NFT_SET_INTERVAL if interval else 0),
-        _u32(_NFTA_SET_KEY_TYPE, key_type),
-        _u32(_NFTA_SET_KEY_LEN, sum(kind.size for kind in kinds)),
-        _u32(_NFTA_SET_ID, number),
+        text(_NFTA_SET_TABLE, table),
+        text(_NFTA_SET_NAME, name),
+        u32(_NFTA_SET_FLAGS, flags),
+        u32(_NFTA_SET_KEY_TYPE, key_type),
+        u32(_NFTA_SET_KEY_LEN, sum(kind.size for kind in kinds)),
+        u32(_NFTA_SET_ID, number),
         attribute(_NFTA_SET_USERDATA, _NAMES_IN_HOST_ORDER) if names_only else b"",
+        u32(_NFTA_SET_OBJ_TYPE, objects) if objects else b"",
         flags=NLM_F_CREATE,
     )
 
@@ -191,9 +208,16 @@ def element(key: bytes, *, ends_interval: bool = False) -> bytes:
     ``key`` has a whole number of registers.
     """
     if ends_interval:
-        flags = _u32(_NFTA_SET_ELEM_FLAGS, _NFT_SET_ELEM_INTERVAL_END)
+        flags = u32(_NFTA_SET_ELEM_FLAGS, _NFT_SET_ELEM_INTERVAL_END)
         return nested(_NFTA_LIST_ELEM, _value(_NFTA_SET_ELEM_KEY, key), flags)
     return _element_head(len(key)) + key
+
+
+def element_for_object(key: bytes, name: str) -> bytes:
+    """One element for `add_elements` that maps ``key`` to an object of the table."""
+    return nested(
+        _NFTA_LIST_ELEM, _value(_NFTA_SET_ELEM_KEY, key), text(_NFTA_SET_ELEM_OBJREF, name)
+    )
 
 
 @cache
@@ -213,57 +237,28 @@ def delete_elements(table: str, name: str, elements: Iterable[bytes]) -> list[Me
     return _elements(_NFT_MSG_DELSETELEM, table, name, elements, 0)
 
 
-def new_counter(table: str, name: str) -> Message:
-    """Make a counter that begins at 0."""
-    return _message(
-        _NFT_MSG_NEWOBJ,
-        _text(_NFTA_OBJ_TABLE, table),
-        _text(_NFTA_OBJ_NAME, name),
-        _u32(_NFTA_OBJ_TYPE, _NFT_OBJECT_COUNTER),
-        nested(_NFTA_OBJ_DATA),
-        flags=NLM_F_CREATE,
-    )
-
-
-def list_counters(table: str) -> Message:
-    """Ask for the counters of ``table``; the answers are for `parse_counter`."""
-    return _message(
-        _NFT_MSG_GETOBJ,
-        _text(_NFTA_OBJ_TABLE, table),
-        _u32(_NFTA_OBJ_TYPE, _NFT_OBJECT_COUNTER),
-    )
-
-
-def parse_counter(answer: Message) -> tuple[str, int]:
-    """Name and packets of a counter."""
-    attributes = parse_attributes(answer.payload, _GENMSG.size)
-    name = attributes[_NFTA_OBJ_NAME].rstrip(b"\0").decode()
-    packets = parse_attributes(attributes[_NFTA_OBJ_DATA])[_NFTA_COUNTER_PACKETS]
-    return name, int.from_bytes(packets, "big")
-
-
-def new_chain(table: str, name: str, priority: int) -> Message:
-    """Make a chain that sees every packet on arrival; it accepts what no rule of it drops."""
-    return _message(
+def new_chain(table: str, name: str, hook: Hook, priority: int) -> Message:
+    """Make a chain that sees every packet at ``hook``; it accepts what no rule of it drops."""
+    return message(
         _NFT_MSG_NEWCHAIN,
-        _text(_NFTA_CHAIN_TABLE, table),
-        _text(_NFTA_CHAIN_NAME, name),
+        text(_NFTA_CHAIN_TABLE, table),
+        text(_NFTA_CHAIN_NAME, name),
         nested(
             _NFTA_CHAIN_HOOK,
-            _u32(_NFTA_HOOK_HOOKNUM, _NF_INET_PRE_ROUTING),
+            u32(_NFTA_HOOK_HOOKNUM, hook),
             attribute(_NFTA_HOOK_PRIORITY, struct.pack(">i", priority)),
         ),
-        _text(_NFTA_CHAIN_TYPE, "filter"),
+        text(_NFTA_CHAIN_TYPE, "filter"),
         flags=NLM_F_CREATE,
     )
 
 
 def new_rule(table: str, chain: str, *expressions: bytes) -> Message:
     """Append a rule to ``chain``."""
-    return _message(
+    return message(
         _NFT_MSG_NEWRULE,
-        _text(_NFTA_RULE_TABLE, table),
-        _text(_NFTA_RULE_CHAIN, chain),
+        text(_NFTA_RULE_TABLE, table),
+        text(_NFTA_RULE_CHAIN, chain),
         nested(_NFTA_RULE_EXPRESSIONS, *expressions),
         flags=NLM_F_CREATE | NLM_F_APPEND,
     )
@@ -271,29 +266,29 @@ def new_rule(table: str, chain: str, *expressions: bytes) -> Message:
 
 def load(base: Base, offset: int, size: int, register: int = 0) -> bytes:
     """Load bytes of the packet; one that is shorter ends the rule."""
-    return _expression(
+    return expression(
         "payload",
-        _register(_NFTA_PAYLOAD_DREG, register),
-        _u32(_NFTA_PAYLOAD_BASE, base),
-        _u32(_NFTA_PAYLOAD_OFFSET, offset),
-        _u32(_NFTA_PAYLOAD_LEN, size),
+        register_of(_NFTA_PAYLOAD_DREG, register),
+        u32(_NFTA_PAYLOAD_BASE, base),
+        u32(_NFTA_PAYLOAD_OFFSET, offset),
+        u32(_NFTA_PAYLOAD_LEN, size),
     )
 
 
 def load_interface(register: int = 0) -> bytes:
     """Load the name of the interface that the packet came through: 16 bytes, filled with zeros."""
-    return _expression(
-        "meta", _register(_NFTA_META_DREG, register), _u32(_NFTA_META_KEY, _NFT_META_IIFNAME)
+    return expression(
+        "meta", register_of(_NFTA_META_DREG, register), u32(_NFTA_META_KEY, _NFT_META_IIFNAME)
     )
 
 
 def mask(bits: bytes, register: int = 0) -> bytes:
     """Clear the bits that are not in ``bits``."""
-    return _expression(
+    return expression(
         "bitwise",
-        _register(_NFTA_BITWISE_SREG, register),
-        _register(_NFTA_BITWISE_DREG, register),
-        _u32(_NFTA_BITWISE_LEN, len(bits)),
+        register_of(_NFTA_BITWISE_SREG, register),
+        register_of(_NFTA_BITWISE_DREG, register),
+        u32(_NFTA_BITWISE_LEN, len(bits)),
         _value(_NFTA_BITWISE_MASK, bits),
         _value(_NFTA_BITWISE_XOR, bytes(len(bits))),
     )
@@ -319,45 +314,37 @@ def missing_in(name: str) -> bytes:
     return _lookup(name, _NFT_LOOKUP_F_INV)
 
 
-def count(counter: str) -> bytes:
-    """Add the packet to a counter of the table."""
-    return _expression(
-        "objref",
-        _u32(_NFTA_OBJREF_IMM_TYPE, _NFT_OBJECT_COUNTER),
-        _text(_NFTA_OBJREF_IMM_NAME, counter),
-    )
-
-
 def decide(verdict: Verdict) -> bytes:
     """Decide on the packet, which ends the chain."""
-    return _expression(
+    return expression(
         "immediate",
-        _u32(_NFTA_IMMEDIATE_DREG, _NFT_REG_VERDICT),
-        nested(_NFTA_IMMEDIATE_DATA, nested(_NFTA_DATA_VERDICT, _u32(_NFTA_VERDICT_CODE, verdict))),
+        u32(_NFTA_IMMEDIATE_DREG, _NFT_REG_VERDICT),
+        nested(_NFTA_IMMEDIATE_DATA, nested(_NFTA_DATA_VERDICT, u32(_NFTA_VERDICT_CODE, verdict))),
     )
 
 
 def _compare(operation: int, value: bytes) -> bytes:
-    return _expression(
+    return expression(
         "cmp",
-        _register(_NFTA_CMP_SREG, 0),
-        _u32(_NFTA_CMP_OP, operation),
+        register_of(_NFTA_CMP_SREG, 0),
+        u32(_NFTA_CMP_OP, operation),
         _value(_NFTA_CMP_DATA, value),
     )
 
 
 def _lookup(name: str, flags: int) -> bytes:
-    return _expression(
+    return expression(
         "lookup",
-        _text(_NFTA_LOOKUP_SET, name),
-        _register(_NFTA_LOOKUP_SREG, 0),
-        _u32(_NFTA_LOOKUP_FLAGS, flags),
+        text(_NFTA_LOOKUP_SET, name),
+        register_of(_NFTA_LOOKUP_SREG, 0),
+        u32(_NFTA_LOOKUP_FLAGS, flags),
     )
 
 
-def _expression(name: str, *attributes: bytes) -> bytes:
+def expression(name: str, *attributes: bytes) -> bytes:
+    """One expression of a rule."""
     return nested(
-        _NFTA_LIST_ELEM, _text(_NFTA_EXPR_NAME, name), nested(_NFTA_EXPR_DATA, *attributes)
+        _NFTA_LIST_ELEM, text(_NFTA_EXPR_NAME, name), nested(_NFTA_EXPR_DATA, *attributes)
     )
 
 
@@ -366,10 +353,10 @@ def _elements(
 ) -> list[Message]:
     remaining = list(elements)
     return [
-        _message(
+        message(
             kind,
-            _text(_NFTA_SET_ELEM_LIST_TABLE, table),
-            _text(_NFTA_SET_ELEM_LIST_SET, name),
+            text(_NFTA_SET_ELEM_LIST_TABLE, table),
+            text(_NFTA_SET_ELEM_LIST_SET, name),
             nested(_NFTA_SET_ELEM_LIST_ELEMENTS, *remaining[start : start + _ELEMENTS_PER_MESSAGE]),
             flags=flags,
         )
@@ -377,15 +364,23 @@ def _elements(
     ]
 
 
-def _message(kind: int, *attributes: bytes, flags: int = 0) -> Message:
-    return Message(_NFNL_SUBSYS_NFTABLES << 8 | kind, _IP6 + b"".join(attributes), flags)
+def message_type(kind: int) -> int:
+    """The netlink type of messages and notifications of this kind."""
+    return _NFNL_SUBSYS_NFTABLES << 8 | kind
 
 
-def _text(kind: int, text: str) -> bytes:
-    return attribute(kind, text.encode() + b"\0")
+def message(kind: int, *attributes: bytes, flags: int = 0) -> Message:
+    """One message of nf_tables, about family ip6."""
+    return Message(message_type(kind), _IP6 + b"".join(attributes), flags)
 
 
-def _u32(kind: int, number: int) -> bytes:
+def text(kind: int, value: str) -> bytes:
+    """One attribute that holds a name."""
+    return attribute(kind, value.encode() + b"\0")
+
+
+def u32(kind: int, number: int) -> bytes:
+    """One attribute that holds a 32-bit number in network byte order."""
     return attribute(kind, number.to_bytes(4, "big"))
 
 
@@ -393,5 +388,6 @@ def _value(kind: int, value: bytes) -> bytes:
     return nested(kind, attribute(_NFTA_DATA_VALUE, value))
 
 
-def _register(kind: int, number: int) -> bytes:
-    return _u32(kind, _NFT_REG32_00 + number)
+def register_of(kind: int, number: int) -> bytes:
+    """One attribute that names a register."""
+    return u32(kind, _NFT_REG32_00 + number)

@@ -16,6 +16,7 @@ from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from moorage.kernel import nft_messages as nft
+from moorage.kernel import nft_objects as objects
 from moorage.kernel.netlink import NETLINK_NETFILTER, Message, NetlinkSocket
 
 S = TypeVar("S")
@@ -151,7 +152,7 @@ class SidFilter:
 
     def dropped(self) -> dict[str, int]:
         """See `PacketFilter.dropped`."""
-        return dict(map(nft.parse_counter, self._netlink.dump(nft.list_counters(TABLE))))
+        return dict(map(objects.parse_counter, self._netlink.dump(objects.list_counters(TABLE))))
 
     def _commit(self, messages: list[Message]) -> None:
         for error in self._netlink.transaction(nft.BATCH_BEGIN, messages, nft.BATCH_END):
@@ -240,8 +241,8 @@ def _table(state: FilterState) -> list[Message]:
     for number, (each, members) in enumerate(sets, 1):
         messages.append(nft.new_set(TABLE, each.name, number, each.kinds, interval=each.interval))
         messages += nft.add_elements(TABLE, each.name, each.encoded(members))
-    messages += [nft.new_counter(TABLE, reason) for reason in DropReason]
-    messages.append(nft.new_chain(TABLE, _CHAIN, _PRIORITY_RAW))
+    messages += [objects.new_counter(TABLE, reason) for reason in DropReason]
+    messages.append(nft.new_chain(TABLE, _CHAIN, nft.Hook.PREROUTING, _PRIORITY_RAW))
     messages += [nft.new_rule(TABLE, _CHAIN, *rule) for rule in _rules(state)]
     return messages
 
@@ -288,7 +289,7 @@ def _rules(state: FilterState) -> tuple[tuple[bytes, ...], ...]:
 
 
 def _drop(reason: DropReason) -> tuple[bytes, bytes]:
-    return nft.count(reason), nft.decide(nft.Verdict.DROP)
+    return objects.count(reason), nft.decide(nft.Verdict.DROP)
 
 
 def _mask(length: int) -> bytes:
