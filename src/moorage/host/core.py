@@ -6,7 +6,7 @@ for the shell, and does no I/O. `HostCore.next_timer` says when `HostCore.poll` 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from ipaddress import IPv6Address
 from random import Random
 
@@ -40,6 +40,7 @@ from moorage.host.watching import Watching
 from moorage.kernel.addresses import Address
 from moorage.kernel.links import Link
 from moorage.kernel.routes import Route
+from moorage.kernel.send_quotas import Quota
 from moorage.service import ServiceType
 from moorage.wire.app import Reason, Request
 from moorage.wire.dhcp6 import Message
@@ -243,6 +244,24 @@ class HostCore:
         """Take in which sockets the kernel has on an address of ours; see `Occupancy.counted`."""
         self._occupancy.counted(address, cookies, now)
         return self._flush()
+
+    def quotas(self) -> dict[IPv6Address, Quota]:
+        """Return how many bytes may be sent from which addresses; then tell `spent`."""
+        return self._renewal.quotas()
+
+    def spent(self, address: IPv6Address, now: float) -> list[Action]:
+        """Take in that as many bytes were sent from an address as policy allows."""
+        self._renewal.spent(address, now)
+        self._movement.review(now)
+        self._asking.send(now)
+        return self._flush()
+
+    def sent(self, counts: Mapping[IPv6Address, int]) -> None:
+        """Take in, before the end, how many bytes were sent from which addresses."""
+        for address, sent in counts.items():
+            lease = self._known.leases.of_address(address)
+            if lease is not None:
+                lease.sent = sent
 
     def poll(self, now: float) -> list[Action]:
         """Do what is due."""

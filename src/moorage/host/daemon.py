@@ -31,6 +31,7 @@ from moorage.host.actions import (
 from moorage.host.applications import Application, ApplicationServer
 from moorage.host.config import HostConfig
 from moorage.host.core import HostCore
+from moorage.host.counting import ByteCounting
 from moorage.host.inside import Inside
 from moorage.host.kernel import HostKernel, Until, Wanted, use_optimistic_addresses
 from moorage.host.publisher import Publisher
@@ -132,6 +133,7 @@ class _HostDaemon:
         self._neighbours = NetlinkMonitor(
             [Group.NEIGHBOUR], except_port=self._kernel.neighbour_port
         )
+        self._counting = ByteCounting(self._spent, _log.error)
         self._timer: asyncio.TimerHandle | None = None
         self._repair: asyncio.TimerHandle | None = None
         self._applications: ApplicationServer | None = None
@@ -143,6 +145,7 @@ class _HostDaemon:
         indices = {link.name: link.index for link in self._kernel.links.links()}
         actions = self._core.restore(self._state.load(indices.get, now))
         self._kernel.start(self._wanted(), now)
+        self._counting.apply(self._core.quotas())
         self._do(actions)
         for source, read in (
             (self._dhcp, self._read_dhcp),
@@ -158,7 +161,7 @@ class _HostDaemon:
         self._look()
 
     def close(self) -> None:
-        """Stop listening; the kernel keeps what it has."""
+        """Stop listening; the kernel keeps addresses and routes."""
         if self._applications is not None:
             self._applications.close()
         self._publisher.close()
@@ -173,6 +176,9 @@ class _HostDaemon:
         for timer in (self._timer, self._repair):
             if timer is not None:
                 timer.cancel()
+        self._core.sent(self._counting.used())
+        self._try(self._state.save, self._core.memory, self._name)
+        self._counting.close()
 
     # ---- input ---------------------------------------------------------------------------------
 
@@ -353,6 +359,7 @@ class _HostDaemon:
 
     def _reconcile(self) -> None:
         self._try(self._kernel.reconcile, self._wanted(), _now())
+        self._counting.apply(self._core.quotas())
 
     def _wanted(self) -> Wanted:
         addresses = {
@@ -379,6 +386,9 @@ class _HostDaemon:
             operation(*args, **kwargs)
         except OSError as error:
             _log.error("%s", error)
+
+    def _spent(self, address: IPv6Address) -> None:
+        self._do(self._core.spent(address, _now()))
 
     def _published(self, addresses: frozenset[IPv6Address], why_not: str) -> None:
         self._do(self._core.published(addresses, why_not, _now()))

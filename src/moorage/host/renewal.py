@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
 from math import inf
 
+from moorage.host.actions import Persist, Reconcile
 from moorage.host.asking import Asking
 from moorage.host.events import AddressReplaced
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
 from moorage.host.occupancy import Occupancy
+from moorage.kernel.send_quotas import Quota
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType
 
@@ -70,6 +73,23 @@ class Renewal:
         for waiter in waiters:
             waiter.iaid = successor.iaid
             self._known.waiting.add(waiter)
+
+    def quotas(self) -> dict[IPv6Address, Quota]:
+        """Return how many bytes may be sent from which addresses before they are replaced."""
+        quotas = {}
+        for lease in self._known.leases.alive():
+            limit = self._known.config.lifetimes.of(lease.type).bytes
+            if limit and lease.usable and not lease.spent and lease.address is not None:
+                quotas[lease.address] = Quota(limit, lease.sent)
+        return quotas
+
+    def spent(self, address: IPv6Address, now: float) -> None:
+        """Take in that as many bytes were sent from an address as policy allows."""
+        lease = self._known.leases.of_address(address)
+        if lease is not None:
+            lease.spent = True
+            self._known.out += [Reconcile(), Persist()]
+            self.poll(now)
 
     def poll(self, now: float) -> None:
         """Do what is due."""

@@ -54,6 +54,11 @@ class _SavedLease(msgspec.Struct, frozen=True):
     preferred_until: float
     valid_until: float
     path: _SavedPath | None
+    granted_at: float
+    lifetime: int | None
+    succeeds: int | None
+    sent: int
+    spent: bool
 
 
 class _SavedLink(msgspec.Struct, frozen=True):
@@ -126,6 +131,11 @@ class StateFile:
             lease.preferred_until + self._epoch,
             lease.valid_until + self._epoch,
             _SavedPath(name_of(path.interface), str(path.router), path.mtu) if path else None,
+            lease.granted_at + self._epoch,
+            lease.lifetime,
+            lease.succeeds,
+            lease.sent,
+            lease.spent,
         )
 
     def _unpack(
@@ -145,7 +155,11 @@ class StateFile:
             kept=saved.kept,
             state=State.RETIRING if saved.retiring else State.READY,
             address=IPv6Address(saved.address),
-            granted_at=now,
+            granted_at=saved.granted_at - self._epoch,
+            lifetime=saved.lifetime,
+            succeeds=saved.succeeds,
+            sent=saved.sent,
+            spent=saved.spent,
             preferred_until=saved.preferred_until - self._epoch,
             valid_until=saved.valid_until - self._epoch,
         )

@@ -21,6 +21,7 @@ class TypedAddress:
         lifetime: seconds after which it takes no new sockets, if an application set that; it is
             given only to those that set the same.
         granted_at: when it came to be.
+        sent: bytes that were sent from it in earlier lives of the daemon.
         spent: whether as many bytes were sent from it as policy allows.
         linger_until: when it is released, while no socket uses it.
         counting: whether the kernel was asked who uses it, before it is released.
@@ -33,6 +34,7 @@ class TypedAddress:
     address: IPv6Address | None = None
     lifetime: int | None = None
     granted_at: float = 0.0
+    sent: int = 0
     spent: bool = False
     valid_until: float = 0.0
     linger_until: float = 0.0

@@ -18,7 +18,7 @@ class FakeSendQuotas:
         self._events: FakeQueue[Event] = FakeQueue()
 
     def close(self) -> None:
-        """Give back the file descriptor; the quotas stay."""
+        """See `SendQuotas.close`."""
         self._events.close()
 
     def fileno(self) -> int:
@@ -58,6 +58,10 @@ class FakeSendQuotas:
         self._quotas[address] = Quota(quota.limit, used)
         if quota.used < quota.limit <= used:
             self._events.put(Spent(address))
+
+    def overrun(self) -> None:
+        """Lose the events that have not been read yet."""
+        self._events.lose()
 
     def flush(self) -> None:
         """Somebody takes the quotas away."""

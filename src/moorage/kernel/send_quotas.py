@@ -50,6 +50,9 @@ Event = Spent | Removed
 class SendQuotas(Protocol):
     """The quotas of one network namespace; every call raises OSError if the kernel refuses."""
 
+    def close(self) -> None:
+        """Give back what was opened; the quotas stay."""
+
     def fileno(self) -> int:
         """Readable when there is something to `read`."""
 
@@ -84,7 +87,7 @@ class NetlinkSendQuotas:
         self._applied: dict[IPv6Address, Quota] | None = None
 
     def close(self) -> None:
-        """Give back the file descriptors; the quotas stay."""
+        """See `SendQuotas.close`."""
         self._netlink.close()
         self._monitor.close()
 

@@ -10,6 +10,7 @@ from moorage.host.events import AddressDeprecated, AddressReplaced
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
 from moorage.host.lifetimes import DailyLifetime, Lifetime, Lifetimes
+from moorage.kernel.send_quotas import Quota
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType, RefusalReason
 from tests.scripted import FIXED, GRACEFUL, LASTING, ORDINARY, WL0, WL1, Host, Network, config
@@ -188,6 +189,68 @@ def test_without_a_limit_nothing_is_renewed() -> None:
     host.advance(50_000)
     assert list(host.core.leases) == leases
     assert [held(host, LASTING, 3), held(host, GRACEFUL, 4)] == leases
+
+
+# ---- by bytes ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counted() -> Host:
+    """Return a host that replaces each address from which 5000 bytes were sent."""
+    limit = DailyLifetime(seconds=0, bytes=5000)
+    return attached(config=config(lifetimes=Lifetimes(Lifetime(), limit, limit, limit)))
+
+
+def send(host: Host, lease: Lease) -> None:
+    """Use up the quota of an address."""
+    assert lease.address is not None
+    assert lease.address in host.core.quotas()
+    host.do(host.core.spent(lease.address, host.now))
+    assert lease.address not in host.core.quotas()
+
+
+def test_a_request_gets_a_new_address_when_the_bytes_of_the_old_one_are_spent(
+    counted: Host,
+) -> None:
+    old = held(counted, LASTING, 1)
+    assert counted.core.quotas() == {old.address: Quota(5000)}
+    send(counted, old)
+    counted.advance(100)
+    assert list(counted.core.leases) == [old]
+    assert state(old) is State.IN_USE
+    new = held(counted, LASTING, 2)
+    assert new is not old
+    assert (old.state, old.sockets) == (State.RETIRING, {1})
+    assert counted.core.quotas() == {new.address: Quota(5000)}
+
+
+def test_what_is_renewed_regularly_is_replaced_when_its_bytes_are_spent(counted: Host) -> None:
+    old = held(counted, GRACEFUL)
+    send(counted, old)
+    [new] = [lease for lease in counted.core.leases if lease is not old]
+    assert (old.state, new.state) == (State.RETIRING, State.READY)
+
+
+def test_types_without_a_limit_are_not_counted(counted: Host) -> None:
+    held(counted, FIXED)
+    assert counted.core.quotas() == {}
+
+
+def test_bytes_of_an_earlier_life_count(counted: Host) -> None:
+    lease = held(counted, LASTING)
+    assert lease.address is not None
+    counted.core.sent({lease.address: 1234})
+    again = Host(counted.network, counted.core.known.config, counted.core.memory)
+    assert again.core.quotas() == {lease.address: Quota(5000, 1234)}
+
+
+def test_an_address_that_is_gone_cannot_be_spent(counted: Host) -> None:
+    lease = held(counted, LASTING)
+    counted.close(1)
+    counted.advance(31)
+    assert lease.address is not None
+    assert counted.core.spent(lease.address, counted.now) == []
+    counted.core.sent({lease.address: 1})
 
 
 # ---- by an application -------------------------------------------------------------------------

@@ -31,6 +31,11 @@ def lease(state: State = State.IN_USE, path: Path | None = PATH) -> Lease:
         address=PREFIX[9],
         preferred_until=3000.0,
         valid_until=5000.0,
+        granted_at=900.0,
+        lifetime=60,
+        succeeds=6,
+        sent=1234,
+        spent=True,
         sockets={1, 2},
     )
 
@@ -64,6 +69,8 @@ def test_round_trip(file: FilePath) -> None:
     assert (found.iaid, found.type, found.kept, found.server) == (7, LASTING, True, SERVER)
     assert (found.prefix, found.address) == (PREFIX, PREFIX[9])
     assert (found.preferred_until, found.valid_until) == (1900.0, 3900.0)
+    assert (found.granted_at, found.lifetime, found.succeeds) == (-200.0, 60, 6)
+    assert (found.sent, found.spent) == (1234, True)
     assert found.path == Path(5, PATH.router, PATH.mtu)
     assert (found.state, found.sockets) == (State.READY, set())
     assert (found.reach.state, found.reach.since) == (Reach.DETACHED, 0.0)
