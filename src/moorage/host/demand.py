@@ -40,10 +40,20 @@ class Demand:
             lease = self._renewal.fitting(waiter.type, waiter.lifetime, now)
         if lease is not None:
             self._occupancy.give(waiter, lease, now)
-        elif waiter.type is not ServiceType.NON_PERSISTENT:
+        elif waiter.type is not ServiceType.NON_PERSISTENT or self._delegated_anew(waiter):
             self.ask_for(waiter, now)
         elif not self.give_ordinary(waiter, advertised=True):
             self._await_ordinary(waiter, now)
+
+    def _delegated_anew(self, waiter: Waiter) -> bool:
+        """Whether a new Non-persistent prefix is asked for, although the link has one for all.
+
+        Where the network cannot give one, the link's own is the newest that there is.
+        """
+        attachment = self._asking.attachment()
+        if not waiter.fresh or attachment is None or not attachment.knows_service:
+            return False
+        return attachment.offers(waiter.type)
 
     def ask_for(self, waiter: Waiter, now: float) -> None:
         """Let ``waiter`` wait for a lease that the network is asked for, if that has a point."""

@@ -39,7 +39,8 @@ class Renewal:
         ``lifetime`` is what the application limits it to, in seconds.
         """
         for lease in self._known.leases.usable(type_, lifetime):
-            if not (self._over(lease, now) or self._being_replaced(lease)):
+            left_behind = type_ is ServiceType.NON_PERSISTENT and not lease.served
+            if not (left_behind or self._over(lease, now) or self._being_replaced(lease)):
                 return lease
         return None
 

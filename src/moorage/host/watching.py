@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from moorage.host.actions import Answer, Notify
 from moorage.host.known import Known
+from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
 from moorage.host.subject import Subject
 from moorage.host.waiting import refusal
 from moorage.host.watchers import whole_seconds
 from moorage.wire.app import Reason, Reply
-from moorage.wire.notice import Deprecated, Detached
-
-
-@dataclass(frozen=True, slots=True)
-class _Condition:
-    """How an address fares: ``left`` is its lifetime in seconds if it is deprecated."""
-
-    address: IPv6Address
-    detached: bool
-    left: float | None
+from moorage.wire.notice import Deprecated, Detached, Notice, Replaced
 
 
 class Watching:
@@ -37,23 +28,19 @@ class Watching:
         It is told first what is not as usual, so that nothing is missed between ``setsc()`` and
         this request, nor between two lives of the daemon.
         """
-        conditions = [
-            condition
+        watched = {
+            address: news
             for address in self._used(subject)
-            if (condition := self._condition(address, now)) is not None
-        ]
+            if (news := self._news(address, now)) is not None
+        }
         out = self._known.out
-        if not conditions:
+        if not watched:
             out.append(refusal(client, request, Reason.NO_ADDRESS))
             return
         out.append(Answer(client, Reply(request, 0, Reason.NONE, IPv6Address(0), 0)))
-        for condition in conditions:
-            address = condition.address
-            self._known.watchers.add(client, address, detached=condition.detached)
-            if condition.detached:
-                out.append(Notify(client, Detached(address)))
-            if condition.left is not None:
-                out.append(Notify(client, Deprecated(address, whole_seconds(condition.left))))
+        for address, news in watched.items():
+            self._known.watchers.add(client, address, detached=Detached(address) in news)
+            out += [Notify(client, notice) for notice in news]
 
     def _used(self, subject: Subject) -> Iterator[IPv6Address]:
         """Return the address that a socket is bound to, or those that it was given."""
@@ -65,13 +52,28 @@ class Watching:
                 yield lease.address
         yield from self._known.ordinary.given_to(subject.cookie)
 
-    def _condition(self, address: IPv6Address, now: float) -> _Condition | None:
+    def _news(self, address: IPv6Address, now: float) -> list[Notice] | None:
+        """Return what is not as usual with an address, none if it is no address of ours."""
         lease = self._known.leases.of_address(address)
         if lease is not None:
-            left = lease.valid_until - now if lease.state is State.RETIRING else None
-            return _Condition(address, not lease.served, left)
+            return self._news_of_lease(lease, address, now)
         ordinary = self._known.ordinary.find(address)
         if ordinary is None:
             return None
-        left = self._known.ordinary.valid_for(address, now) if ordinary.deprecated else None
-        return _Condition(address, self._known.ordinary.is_detached(address), left)
+        news: list[Notice] = []
+        if self._known.ordinary.is_detached(address):
+            news.append(Detached(address))
+        if ordinary.deprecated:
+            left = self._known.ordinary.valid_for(address, now)
+            news.append(Deprecated(address, whole_seconds(left)))
+        return news
+
+    def _news_of_lease(self, lease: Lease, address: IPv6Address, now: float) -> list[Notice]:
+        news: list[Notice] = [] if lease.served else [Detached(address)]
+        if lease.state is State.RETIRING:
+            left = whole_seconds(lease.valid_until - now)
+            news.append(Deprecated(address, left))
+            successor = self._known.leases.successor(lease)
+            if successor is not None and successor.address is not None:
+                news.append(Replaced(address, successor.address, left))
+        return news

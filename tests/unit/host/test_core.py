@@ -756,6 +756,38 @@ def test_non_persistent_is_delegated_where_no_prefix_is_advertised(host: Host) -
     assert (lease.type, lease.address) == (ORDINARY, reply.address)
 
 
+def test_a_new_non_persistent_prefix_is_delegated_where_the_network_can(host: Host) -> None:
+    host.hear(advertisement(HERE, ADVERTISED))
+    host.do(host.core.address_changed(slaac(WL0, ADVERTISED), host.now))
+    ordinary = host.ask(ORDINARY).address
+    assert ordinary in ADVERTISED
+    new = host.ask(ORDINARY, 2, on_net=True).address
+    [lease] = host.core.leases
+    assert (lease.type, lease.address) == (ORDINARY, new)
+    assert host.ask(ORDINARY, 3, on_net=True).address not in (ordinary, new)
+
+
+def test_where_none_is_delegated_the_new_non_persistent_address_is_that_of_the_link(
+    today: Host,
+) -> None:
+    address = slaac(WL0, ADVERTISED)
+    today.do(today.core.address_changed(address, today.now))
+    assert today.ask(ORDINARY, on_net=True).address == address.address
+
+
+def test_a_non_persistent_address_that_was_left_behind_is_given_to_nobody(host: Host) -> None:
+    old = host.ask(ORDINARY, 1).address
+    host.network.withdrawn = {ORDINARY}
+    host.network.silent = {WL0}
+    host.detach()
+    host.attach()
+    host.hear(advertisement(THERE, ADVERTISED_THERE))
+    host.do(host.core.address_changed(slaac(WL0, ADVERTISED_THERE), host.now))
+    new = host.ask(ORDINARY, 2).address
+    assert new in ADVERTISED_THERE
+    assert new != old
+
+
 def test_ordinary_addresses_are_retired_after_a_confirmed_change_of_link(today: Host) -> None:
     address = slaac(WL0, ADVERTISED)
     today.do(today.core.address_changed(address, today.now))

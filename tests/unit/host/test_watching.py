@@ -20,6 +20,7 @@ from moorage.wire.notice import (
     Gone,
     Moved,
     Notice,
+    Replaced,
     Why,
 )
 from tests.scripted import (
@@ -158,13 +159,18 @@ def test_renewal_is_no_news(host: Host) -> None:
     assert told(host) == []
 
 
-def test_graceful_replacement_deprecates_with_the_time_left(host: Host) -> None:
+def test_graceful_replacement_tells_the_time_left_and_the_new_address(host: Host) -> None:
     address = watched(host, GRACEFUL)
     host.network.replaced = {GRACEFUL}
     host.detach()
     host.attach(heard=HERE)
-    notices = told(host)
-    assert Deprecated(address, 60) in notices
+    new = host.ask(GRACEFUL, 2).address
+    assert told(host) == [
+        Detached(address),
+        Attached(address),
+        Deprecated(address, 60),
+        Replaced(address, new, 60),
+    ]
     host.advance(61)
     assert told(host) == [Gone(address, Why.EXPIRED)]
 
@@ -289,10 +295,11 @@ def test_a_watch_begins_with_an_earlier_replacement(host: Host) -> None:
     host.network.replaced = {GRACEFUL}
     host.detach()
     host.attach(heard=HERE)
+    new = host.ask(GRACEFUL, 2).address
     host.advance(20)
     host.forget()
     assert watch(host) is Reason.NONE
-    assert Deprecated(address, 40) in told(host)
+    assert told(host) == [Deprecated(address, 40), Replaced(address, new, 40)]
 
 
 def test_a_watch_begins_with_an_earlier_deprecation_of_an_ordinary_address(host: Host) -> None:
