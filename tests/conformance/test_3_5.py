@@ -11,6 +11,7 @@ import moorage
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import IaPd, MessageType, OnDemand
 from tests.conformance.scene import PATIENCE, Scene
+from tests.hooked import HookedSocket
 
 pytestmark = pytest.mark.netns
 
@@ -112,3 +113,23 @@ def test_a_new_prefix_is_requested_with_the_flag(scene: Scene, service: ServiceT
             )
             assert old.works()
             assert new.works()
+
+
+def test_the_flag_is_an_option_of_the_socket(scene: Scene) -> None:
+    """3.5-e: setsockopt() sets it and getsockopt() reads it; where Linux drops it, that is told.
+
+    A kernel that keeps it is played by the socket.
+    """
+    option = (socket.IPPROTO_IPV6, moorage.IPV6_ADDR_PREFERENCES)
+    with scene.new_socket() as sock:
+        before = sock.getsockopt(*option)
+        sock.setsockopt(*option, moorage.IPV6_REQUIRE_SRC_ON_NET)
+        assert sock.getsockopt(*option) == before
+        with pytest.raises(moorage.FlagNotKept):
+            moorage.require_src_on_net(sock)
+    with HookedSocket(fileno=scene.new_socket().detach()) as sock:
+        sock.setsockopt(*option, moorage.IPV6_REQUIRE_SRC_ON_NET)
+        assert sock.getsockopt(*option) == before | moorage.IPV6_REQUIRE_SRC_ON_NET
+        tap = scene.tap()
+        moorage.setsc(sock, ServiceType.SESSION_LASTING, timeout=PATIENCE)
+        assert len(tap.messages(MessageType.SOLICIT)) == 1

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from ipaddress import IPv6Address
 from typing import Final, Self
@@ -153,6 +154,62 @@ def test_applications_on_the_old_address_get_the_new_one(scene: Scene) -> None:
             assert one.address == one.source
             assert one.address in scene.slaac_prefix(scene.here)
         assert first.address == second.address
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
+def test_a_read_on_the_old_address_ends(scene: Scene, kind: socket.SocketKind) -> None:
+    """4.2-e: a recv() that waits on the old address ends; a new socket gets the new address."""
+    with connected(scene, kind) as near, ThreadPoolExecutor(1) as pool:
+        old = IPv6Address(near.getsockname()[0])
+        waiting = pool.submit(near.recv, 100)
+        scene.lab.move("mn", scene.elsewhere)
+        with pytest.raises(ConnectionAbortedError):
+            waiting.result()
+        new = scene.setsc(ServiceType.NON_PERSISTENT)
+        assert new in scene.slaac_prefix(scene.here)
+        assert new != old
+
+
+def test_who_watches_learns_why_the_address_is_gone(scene: Scene) -> None:
+    """4.2-e: a notice comes that the host left the network of the address; another does not."""
+    with (
+        connected(scene, socket.SOCK_STREAM) as near,
+        connected(scene, socket.SOCK_STREAM, ServiceType.SESSION_LASTING) as lasting,
+        moorage.watch(near) as watch,
+        moorage.watch(lasting) as other,
+    ):
+        old, kept = (IPv6Address(sock.getsockname()[0]) for sock in (near, lasting))
+        scene.move()
+        assert events_until(watch, moorage.Gone) == [
+            moorage.Detached(old),
+            moorage.Gone(old, moorage.Why.LEFT),
+        ]
+        assert events_until(other, moorage.Moved) == [moorage.Detached(kept), moorage.Moved(kept)]
+
+
+def events_until(watch: moorage.Watch, last: type[moorage.Event]) -> list[moorage.Event]:
+    """What is told up to an event of this kind."""
+    events: list[moorage.Event] = []
+    for event in watch.events(timeout=PATIENCE):
+        events.append(event)
+        if isinstance(event, last):
+            break
+    return events
+
+
+@contextmanager
+def connected(
+    scene: Scene, kind: socket.SocketKind, service: ServiceType = ServiceType.NON_PERSISTENT
+) -> Iterator[socket.socket]:
+    """A socket with an address of a type, connected to one at the correspondent."""
+    with scene.peer.socket(socket.AF_INET6, kind) as far, scene.new_socket(kind) as near:
+        far.bind((str(scene.destination), 0))
+        if kind is socket.SOCK_STREAM:
+            far.listen()
+        near.settimeout(PATIENCE)
+        near.bind((str(moorage.setsc(near, service)), 0))
+        near.connect(far.getsockname()[:2])
+        yield near
 
 
 def test_the_session_lasting_application_goes_on(scene: Scene) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv6Address
 
 import pytest
 
 import moorage
 from moorage.service import ServiceType
+from moorage.wire.dhcp6 import MessageType
 from tests.conformance.conftest import LINGER, Stage
 from tests.conformance.scene import Scene, eventually
 
@@ -25,6 +28,72 @@ def scene(stage: Stage) -> Iterator[Scene]:
         eventually(scene.settled)
         eventually(scene.typed)
         yield scene
+
+
+@pytest.mark.parametrize(
+    ("number", "service"),
+    [
+        (1, ServiceType.FIXED),
+        (2, ServiceType.SESSION_LASTING),
+        (3, ServiceType.NON_PERSISTENT),
+        (4, ServiceType.GRACEFUL_REPLACEMENT),
+    ],
+)
+def test_the_types_have_the_numbers_of_the_draft(number: int, service: ServiceType) -> None:
+    """6.1-a: the four types are 1 to 4, and a number does as well as its name."""
+    assert service == number
+    assert len(ServiceType) == 4
+
+
+def test_setsc_takes_a_socket_and_a_type_and_gives_an_address(scene: Scene) -> None:
+    """6.1-a: the type may be a number; the result is an IPv6 address that the socket can bind."""
+    with scene.new_socket() as sock:
+        address = moorage.setsc(sock, 2)
+        assert isinstance(address, IPv6Address)
+        sock.bind((str(address), 0))
+
+
+@pytest.mark.parametrize("number", [0, 5, 6, 7])
+def test_reserved_types_are_refused(scene: Scene, number: int) -> None:
+    """6.1-a: 0 and 5 to 7 are reserved: they are refused at once, and the network is not asked."""
+    tap = scene.tap()
+    with scene.new_socket() as sock:
+        with pytest.raises(moorage.RequiredIPFailed) as caught:
+            moorage.setsc(sock, number)
+        assert caught.value.reason is moorage.Reason.BAD_REQUEST
+        assert sock.getsockname()[:2] == ("::", 0)
+    assert tap.messages() == []
+
+
+def test_setsc_blocks_while_the_network_is_asked(scene: Scene) -> None:
+    """6.1-c: with ON_NET the thread waits for the network; one without goes on meanwhile."""
+    router = scene.lab.daemon(scene.here)
+    present = scene.setsc(ServiceType.SESSION_LASTING)
+    tap = scene.tap()
+    with ThreadPoolExecutor(1) as pool:
+        router.stop()
+        try:
+            blocked = pool.submit(scene.setsc, ServiceType.SESSION_LASTING, on_net=True)
+            eventually(lambda: tap.messages(MessageType.SOLICIT))
+            assert scene.setsc(ServiceType.SESSION_LASTING) == present
+            assert not blocked.done()
+        finally:
+            router.start()
+        assert blocked.result() in scene.pool(scene.here)
+    eventually(lambda: len(scene.bindings()) == 1)
+
+
+def test_setsc_returns_at_once_where_an_address_exists(scene: Scene) -> None:
+    """6.1-c: without ON_NET nothing is asked for, whatever the network would say."""
+    router = scene.lab.daemon(scene.here)
+    present = scene.setsc(ServiceType.SESSION_LASTING)
+    tap = scene.tap()
+    router.stop()
+    try:
+        assert scene.setsc(ServiceType.SESSION_LASTING) == present
+        assert tap.messages() == []
+    finally:
+        router.start()
 
 
 def test_success(scene: Scene) -> None:

@@ -141,7 +141,7 @@ class HostKernel:
             if address.interface != link.interface or address.address not in link.addresses:
                 continue
             if how is RetireSlaac.REMOVE:
-                self._addresses.remove(address)
+                self._remove(address)
             else:
                 self._addresses.add(
                     Address(
@@ -179,7 +179,8 @@ class HostKernel:
 
     def _set_addresses(self, wanted: Wanted, now: float) -> None:
         for address in self._configured.keys() - wanted.addresses.keys():
-            self._remove(address)
+            del self._configured[address]
+            self._remove(Address(address, self._loopback, 128))
         changed = {
             address
             for address, until in wanted.addresses.items()
@@ -231,13 +232,13 @@ class HostKernel:
             if isinstance(event, AddressChanged) and event.address.usable
         }
 
-    def _remove(self, address: IPv6Address) -> None:
-        del self._configured[address]
+    def _remove(self, address: Address) -> None:
         try:
-            self._addresses.remove(Address(address, self._loopback, 128))
+            self._addresses.remove(address)
         except OSError as error:
+            # Others may have been first; a temporary address goes with its public one.
             if error.errno != errno.EADDRNOTAVAIL:
-                self._complain(f"{address} cannot be removed: {error}")
+                self._complain(f"{address.address} cannot be removed: {error}")
 
     def _report(self, failures: Collection[tuple[object, OSError]]) -> None:
         for change, error in failures:

@@ -91,8 +91,10 @@ class Address:
 
     @property
     def autoconfigured(self) -> bool:
-        """Whether the kernel formed it from a router advertisement (RFC 4862)."""
-        return self.protocol == _FROM_ADVERTISEMENT
+        """Whether the kernel formed it from a router advertisement (RFC 4862, RFC 8981)."""
+        # Of temporary ones the kernel does not say who added them.
+        temporary = bool(self.flags & AddressFlags.TEMPORARY)
+        return temporary or self.protocol == _FROM_ADVERTISEMENT
 
 
 class AddressTable(Protocol):
