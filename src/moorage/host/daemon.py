@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from ipaddress import IPv6Address
 from random import SystemRandom
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
 from moorage.complaints import Complaints
 from moorage.host.actions import (
@@ -41,6 +41,7 @@ from moorage.host.state import StateFile
 from moorage.host.subject import Subject
 from moorage.identity import Identity
 from moorage.kernel.addresses import Address
+from moorage.kernel.clock import ClockWatch
 from moorage.kernel.monitor import (
     AddressChanged,
     AddressRemoved,
@@ -62,11 +63,16 @@ from moorage.wire import dhcp6, nd
 from moorage.wire.app import Operation, Request
 from moorage.wire.errors import WireError
 
+if TYPE_CHECKING:
+    from _typeshed import HasFileno
+
 _P = ParamSpec("_P")
 _log = logging.getLogger("moorage.host")
 
 _TOLERATED_SKEW = 30_000_000
 """Microseconds that our clock may be off the network's before its time is used for signatures."""
+_NAP = 0.1
+"""Seconds that the machine has to have slept to be perhaps somewhere else."""
 _RECONCILE_PAUSE = 0.05
 """Seconds between somebody's removal of what is ours and its repair, so that a flush is one."""
 
@@ -106,7 +112,7 @@ class _HostDaemon:
         self._loop = asyncio.get_running_loop()
         config.state.mkdir(parents=True, exist_ok=True)
         self._identity = Identity.load_or_create(config.state / "host.key")
-        self._state = StateFile(config.state / "leases.json", time.time() - _now())
+        self._state = self._open_state()
         self._complaints = Complaints(_log)
         self._kernel = HostKernel(_log.error)
         self._core = HostCore(
@@ -134,6 +140,15 @@ class _HostDaemon:
             [Group.NEIGHBOUR], except_port=self._kernel.neighbour_port
         )
         self._counting = ByteCounting(self._spent, _log.error)
+        self._clock = ClockWatch()
+        self._inputs: list[tuple[HasFileno, Callable[[], None]]] = [
+            (self._dhcp, self._read_dhcp),
+            (self._routers, self._read_routers),
+            (self._monitor, self._read_monitor),
+            (self._neighbours, self._read_neighbours),
+            (self._destroyed, self._read_destroyed),
+            (self._clock, self._read_clock),
+        ]
         self._timer: asyncio.TimerHandle | None = None
         self._repair: asyncio.TimerHandle | None = None
         self._applications: ApplicationServer | None = None
@@ -147,13 +162,7 @@ class _HostDaemon:
         self._kernel.start(self._wanted(), now)
         self._counting.apply(self._core.quotas())
         self._do(actions)
-        for source, read in (
-            (self._dhcp, self._read_dhcp),
-            (self._routers, self._read_routers),
-            (self._monitor, self._read_monitor),
-            (self._neighbours, self._read_neighbours),
-            (self._destroyed, self._read_destroyed),
-        ):
+        for source, read in self._inputs:
             self._loop.add_reader(source, read)
         self._applications = ApplicationServer(
             self._config.socket, self._request, self._hung_up, self._complaints
@@ -165,13 +174,7 @@ class _HostDaemon:
         if self._applications is not None:
             self._applications.close()
         self._publisher.close()
-        for source in (
-            self._dhcp,
-            self._routers,
-            self._monitor,
-            self._neighbours,
-            self._destroyed,
-        ):
+        for source, _ in self._inputs:
             self._loop.remove_reader(source)
         for timer in (self._timer, self._repair):
             if timer is not None:
@@ -179,6 +182,9 @@ class _HostDaemon:
         self._core.sent(self._counting.used())
         self._try(self._state.save, self._core.memory, self._name)
         self._counting.close()
+
+    def _open_state(self) -> StateFile:
+        return StateFile(self._config.state / "leases.json", time.time() - _now())
 
     # ---- input ---------------------------------------------------------------------------------
 
@@ -275,6 +281,13 @@ class _HostDaemon:
             return
         for info in ended:
             self._do(self._core.socket_destroyed(info.cookie, _now()))
+
+    def _read_clock(self) -> None:
+        slept = self._clock.read()
+        # What is saved from now on is in terms of the time that it is now.
+        self._state = self._open_state()
+        if slept >= _NAP:
+            self._do(self._core.resumed(slept, _now()))
 
     def _recount(self, address: IPv6Address, known: set[int]) -> None:
         """Find out which of the known sockets have ended while we could not hear of it."""
