@@ -58,7 +58,8 @@ ROUTERS = {WL0: IPv6Address("fe80::a1"), WL1: IPv6Address("fe80::a2")}
 MAC = b"\x02\0\0\0\0\1"
 NOTHING = Memory()
 CONFIG = HostConfig(interfaces=["wl0", "wl1"])
-CALLER = Caller(4711, 1, 1000, frozenset({1000}), "/usr/bin/python3")
+CALLER = Caller(4711, 1, 0, frozenset({0}), "/usr/bin/python3")
+USER = Caller(4712, 1, 1000, frozenset({1000}), "/usr/bin/python3")
 
 FIXED = ServiceType.FIXED
 LASTING = ServiceType.SESSION_LASTING

@@ -6,6 +6,7 @@ from ipaddress import IPv6Network
 
 from moorage.host.actions import SendDhcp
 from moorage.host.attachment import Attachment
+from moorage.host.config import Obedience
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.outcome import Association, Granted, NotUnderstood
@@ -55,15 +56,23 @@ class Asking:
                     now,
                     urgent=True,
                 )
+        self._ask_policy(attachment, now)
 
     def _missing(self) -> list[ServiceType]:
         """Return the types that policy wants and that there is no lease of."""
         leases = self._known.leases
         return [
             type_
-            for type_ in self._known.at_boot
+            for type_ in self._known.types_at_boot
             if not leases.usable(type_) and leases.requested(type_) is None
         ]
+
+    def _ask_policy(self, attachment: Attachment, now: float) -> None:
+        """Ask what the network dictates if that is to be followed and nothing else will tell."""
+        known = self._known
+        follows = known.config.network_policy is Obedience.FOLLOW
+        if follows and attachment.on_demand is not None and not known.networks.known(attachment):
+            known.requester.ask_policy(attachment.interface, now)
 
     def renew(self, lease: Lease, now: float) -> None:
         """Renew a lease whose T1 has come, or rebind it at T2 (RFC 8415 section 18.2.4, 5)."""

@@ -35,14 +35,13 @@ from moorage.host.renewal import Renewal
 from moorage.host.state import Memory
 from moorage.host.subject import Subject
 from moorage.host.tenure import Tenure
-from moorage.host.waiting import Waiter, refusal
 from moorage.host.watching import Watching
 from moorage.kernel.addresses import Address
 from moorage.kernel.links import Link
 from moorage.kernel.routes import Route
 from moorage.kernel.send_quotas import Quota
 from moorage.service import ServiceType
-from moorage.wire.app import Reason, Request
+from moorage.wire.app import Request
 from moorage.wire.dhcp6 import Message
 from moorage.wire.nd import RouterAdvertisement
 from moorage.wire.notice import Why
@@ -122,6 +121,7 @@ class HostCore:
         """Take up what an earlier life knew, and find out who uses its addresses."""
         self._known.attachments.remember(memory.links)
         for lease in memory.leases:
+            lease.kept = lease.kept and lease.type in self._known.types_at_boot
             self._known.leases.add(lease)
             if lease.address is not None:
                 self._known.out.append(CountSockets(lease.address))
@@ -193,8 +193,7 @@ class HostCore:
         outcomes = self._known.requester.receive(interface, source, message, now)
         self._tenure.take(outcomes, now)
         self._renewal.poll(now)
-        if outcomes:
-            self._movement.review(now)
+        self._movement.review(now)
         self._asking.send(now)
         return self._flush()
 
@@ -202,24 +201,7 @@ class HostCore:
         self, client: Hashable, caller: Caller, request: Request, cookie: int | None, now: float
     ) -> list[Action]:
         """Take in a request of ``caller``; ``cookie`` is that of its socket, if it has one."""
-        try:
-            type_ = ServiceType(request.type)
-        except ValueError:
-            return [refusal(client, request.id, Reason.BAD_REQUEST)]
-        if request.lifetime and type_ is not ServiceType.SESSION_LASTING:
-            return [refusal(client, request.id, Reason.BAD_REQUEST)]
-        timeout = request.timeout_ms / 1000 or self._known.config.wait
-        waiter = Waiter(
-            client,
-            request.id,
-            cookie,
-            type_,
-            now + self._known.config.support_wait,
-            now + timeout,
-            request.on_net,
-            request.lifetime or None,
-        )
-        self._demand.take(waiter, now)
+        self._demand.request(client, caller, request, cookie, now)
         return self._flush()
 
     def watch(self, client: Hashable, request: int, subject: Subject, now: float) -> list[Action]:

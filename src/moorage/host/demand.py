@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Hashable
 from ipaddress import IPv6Address
 
+from moorage.host.actions import Reconcile
 from moorage.host.asking import Asking
+from moorage.host.caller import Caller
 from moorage.host.events import AddressDeprecated, AddressGone
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.occupancy import Occupancy
 from moorage.host.renewal import Renewal
 from moorage.host.tenure import Tenure
-from moorage.host.waiting import Waiter
+from moorage.host.waiting import Waiter, refusal
 from moorage.kernel.addresses import Address
 from moorage.service import ServiceType
-from moorage.wire.app import Reason
+from moorage.wire.app import Reason, Request
 from moorage.wire.notice import Why
 
 _NEVER = float("inf")
@@ -33,15 +35,46 @@ class Demand:
         self._renewal = renewal
         self._tenure = tenure
 
-    def take(self, waiter: Waiter, now: float) -> None:
-        """Take in a request."""
+    def request(
+        self, client: Hashable, caller: Caller, request: Request, cookie: int | None, now: float
+    ) -> None:
+        """Take in a request of ``caller``; ``cookie`` is that of its socket, if it has one."""
+        known = self._known
+        try:
+            wanted = ServiceType(request.type)
+        except ValueError:
+            known.out.append(refusal(client, request.id, Reason.BAD_REQUEST))
+            return
+        judgement = known.admission.judge(
+            caller, cookie, wanted, known.networks.policy, now, on_net=request.on_net
+        )
+        reason = judgement.decision.refusal
+        if request.lifetime and wanted is not ServiceType.SESSION_LASTING:
+            reason = Reason.BAD_REQUEST
+        if reason is not Reason.NONE:
+            known.out.append(refusal(client, request.id, reason))
+            return
+        timeout = request.timeout_ms / 1000 or known.config.wait
+        waiter = Waiter(
+            client,
+            request.id,
+            judgement,
+            wanted,
+            now + known.config.support_wait,
+            now + timeout,
+            judgement.decision.fresh,
+            request.lifetime or None,
+        )
+        self._take(waiter, now)
+
+    def _take(self, waiter: Waiter, now: float) -> None:
         lease = None
         if not waiter.fresh:
             lease = self._renewal.fitting(waiter.type, waiter.lifetime, now)
         if lease is not None:
-            self._occupancy.give(waiter, lease, now)
+            self._share(waiter, lease, now)
         elif waiter.type is not ServiceType.NON_PERSISTENT or self._delegated_anew(waiter):
-            self.ask_for(waiter, now)
+            self._ask_for(waiter, now)
         elif not self.give_ordinary(waiter, advertised=True):
             self._await_ordinary(waiter, now)
 
@@ -55,7 +88,19 @@ class Demand:
             return False
         return attachment.offers(waiter.type)
 
-    def ask_for(self, waiter: Waiter, now: float) -> None:
+    def _share(self, waiter: Waiter, lease: Lease, now: float) -> None:
+        leases, admission = self._known.leases, self._known.admission
+        refused = admission.may_have(waiter.judgement, lease.iaid, leases.iaids())
+        if refused is Reason.NONE:
+            self._occupancy.give(waiter, lease, now)
+            return
+        for other in leases.usable(waiter.type, waiter.lifetime):
+            if admission.has(waiter.judgement, other.iaid):
+                self._occupancy.give(waiter, other, now)
+                return
+        self._known.out.append(waiter.refused(refused))
+
+    def _ask_for(self, waiter: Waiter, now: float) -> None:
         """Let ``waiter`` wait for a lease that the network is asked for, if that has a point."""
         attachment = self._asking.attachment() or next(
             iter(self._known.attachments.newest_first()), None
@@ -71,13 +116,24 @@ class Demand:
             if not waiter.fresh:
                 lease = self._renewal.pending(waiter.type, waiter.lifetime)
             if lease is None:
-                iaid = self._known.new_iaid()
-                lease = Lease(iaid, type=waiter.type, lifetime=waiter.lifetime)
-                self._known.leases.add(lease)
-            waiter.iaid = lease.iaid
-            self._known.waiting.add(waiter)
-            self._asking.request_missing(attachment, now)
-            self._asking.send(now)
+                lease = self._new_lease(waiter, now)
+            if lease is not None:
+                waiter.iaid = lease.iaid
+                self._known.waiting.add(waiter)
+                self._asking.request_missing(attachment, now)
+                self._asking.send(now)
+
+    def _new_lease(self, waiter: Waiter, now: float) -> Lease | None:
+        """Return a lease to ask for, unless the application may not make us ask."""
+        known = self._known
+        refused = known.admission.may_ask(waiter.judgement, known.leases.iaids(), now)
+        if refused is not Reason.NONE:
+            self._occupancy.fail(waiter, refused, now)
+            return None
+        lease = Lease(known.new_iaid(), type=waiter.type, lifetime=waiter.lifetime)
+        known.leases.add(lease)
+        known.admission.asked(waiter.judgement, lease.iaid)
+        return lease
 
     def _await_ordinary(self, waiter: Waiter, now: float) -> None:
         """Let ``waiter`` wait for an ordinary address, or for one delegated in its place."""
@@ -85,7 +141,7 @@ class Demand:
         if not self._known.attachments.newest_first():
             self._known.out.append(waiter.refused(Reason.DETACHED))
         elif attachment is not None and attachment.delegates_only:
-            self.ask_for(waiter, now)
+            self._ask_for(waiter, now)
         else:
             self._known.waiting.add(waiter)
 
@@ -138,6 +194,15 @@ class Demand:
         """Forget the requests of an application that has hung up."""
         self._known.waiting.forget(client)
         self._drop_unwanted()
+
+    def policy_changed(self, now: float) -> None:
+        """Keep and ask for what policy wants by now; nobody loses what he has."""
+        wanted = self._known.types_at_boot
+        for lease in self._known.leases.awaited():
+            lease.kept = lease.kept and lease.type in wanted
+        self._occupancy.keep(wanted, now)
+        self._drop_unwanted()
+        self._known.out.append(Reconcile())
 
     def _drop_unwanted(self) -> None:
         for lease in self._known.leases.awaited():

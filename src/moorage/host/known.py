@@ -6,17 +6,20 @@ from ipaddress import IPv6Address
 from random import Random
 
 from moorage.host.actions import Action, DestroySockets, Tell
+from moorage.host.admission import Admission
 from moorage.host.attachments import Attachments
 from moorage.host.config import HostConfig
 from moorage.host.events import HostEvent
 from moorage.host.interface_id import InterfaceIdentifiers
 from moorage.host.leases import Leases
 from moorage.host.naming import Naming
+from moorage.host.networks import Networks
 from moorage.host.ordinary import OrdinaryAddresses
 from moorage.host.requester import Requester
 from moorage.host.serving import Serving
 from moorage.host.waiting import Waiting
 from moorage.host.watchers import Watchers
+from moorage.service import ServiceType
 
 
 class Known:
@@ -28,12 +31,13 @@ class Known:
 
     def __init__(self, config: HostConfig, duid: bytes, secret: bytes, random: Random) -> None:
         self.config = config
-        self.at_boot = sorted(config.types_at_boot)
+        self.admission = Admission(config)
         self.random = random
         self.identifiers = InterfaceIdentifiers(secret, random)
         self.attachments = Attachments(config.interfaces)
         self.serving = Serving(config.dwell)
         self.requester = Requester(duid, random)
+        self.networks = Networks(self.requester)
         self.leases = Leases()
         self.waiting = Waiting()
         self.ordinary = OrdinaryAddresses()
@@ -45,6 +49,11 @@ class Known:
     def service_known(self) -> bool:
         """Whether any link that we are on has shown that it knows the service."""
         return any(link.knows_service for link in self.attachments.newest_first())
+
+    @property
+    def types_at_boot(self) -> list[ServiceType]:
+        """The types to have an address of whenever there is a network."""
+        return self.admission.policy.at_boot(self.networks.policy)
 
     def new_iaid(self) -> int:
         """Return an IAID that no lease has."""

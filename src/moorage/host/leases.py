@@ -23,6 +23,10 @@ class Leases:
         """Return the leases."""
         return self._leases.values()
 
+    def iaids(self) -> Collection[int]:
+        """Return their IAIDs."""
+        return self._leases.keys()
+
     def alive(self) -> list[Lease]:
         """Return the leases that have an address."""
         return [lease for lease in self._leases.values() if lease.alive]

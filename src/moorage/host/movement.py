@@ -233,6 +233,8 @@ class Movement:
                 self._known.serving.answered(chosen, now)
         attachment = self._asking.attachment()
         if attachment is not None:
+            if self._known.networks.heed(attachment):
+                self._demand.policy_changed(now)
             self._asking.request_missing(attachment, now)
         for interface in self._soliciting.poll(now):
             self._known.out.append(SolicitRouters(interface))

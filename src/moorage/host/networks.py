@@ -11,38 +11,46 @@ _DOMAINS = 64
 
 
 class Networks:
-    """The policy of the network that an interface is on: of its last answer, or of the last visit.
+    """The policies of the networks that the host was on.
 
     Router advertisements name the domain of a link; what its servers dictate comes by DHCPv6 only.
+
+    Attributes:
+        policy: what the network dictates that the host is on, or was on last; none: nothing.
     """
 
     def __init__(self, requester: Requester) -> None:
         self._requester = requester
         self._domains: dict[bytes, NetworkPolicy | None] = {}
-
-    def policy(self, attachment: Attachment | None) -> NetworkPolicy | None:
-        """Return what holds where an interface is attached, if anything is dictated there."""
-        if attachment is None:
-            return None
-        if self._requester.policy_known(attachment.interface):
-            return self._requester.policy(attachment.interface)
-        return self._domains.get(_domain(attachment))
+        self.policy: NetworkPolicy | None = None
 
     def known(self, attachment: Attachment) -> bool:
-        """Whether it is known what is dictated there, be it nothing."""
+        """Whether it is known what is dictated where an interface is attached, be it nothing."""
         return (
             self._requester.policy_known(attachment.interface)
             or _domain(attachment) in self._domains
         )
 
-    def remember(self, attachment: Attachment) -> None:
-        """Keep what was last heard where an interface is attached, for the next visit."""
-        domain = _domain(attachment)
-        if not domain or not self._requester.policy_known(attachment.interface):
+    def heed(self, attachment: Attachment) -> bool:
+        """Go by the network where an interface is attached; return whether that changes anything.
+
+        Until it has answered it is expected to dictate what it did last, and before anything was
+        heard of it, to be the network of before.
+        """
+        before = self.policy
+        if self._requester.policy_known(attachment.interface):
+            self.policy = self._requester.policy(attachment.interface)
+            self._remember(_domain(attachment), self.policy)
+        elif attachment.heard:
+            self.policy = self._domains.get(_domain(attachment))
+        return self.policy != before
+
+    def _remember(self, domain: bytes, policy: NetworkPolicy | None) -> None:
+        if not domain:
             return
         self._domains.pop(domain, None)
-        self._domains[domain] = self._requester.policy(attachment.interface)
-        while len(self._domains) > _DOMAINS:
+        self._domains[domain] = policy
+        if len(self._domains) > _DOMAINS:
             del self._domains[next(iter(self._domains))]
 
 

@@ -31,6 +31,7 @@ class Occupancy:
         """Answer an application with the address of a lease."""
         assert lease.address is not None
         self._known.out.append(waiter.granted(lease.address, lease.valid_until - now))
+        self._known.admission.given(waiter.judgement, lease.iaid)
         if waiter.cookie is not None:
             lease.sockets.add(waiter.cookie)
             lease.step(Event.OPEN)
@@ -48,6 +49,7 @@ class Occupancy:
     def closed(self, cookie: int, now: float) -> None:
         """Take in that a socket has ended."""
         self._known.ordinary.closed(cookie)
+        self._known.admission.closed(cookie)
         for lease in self._known.leases.of_socket(cookie):
             lease.sockets.discard(cookie)
             if not lease.sockets:
@@ -94,13 +96,26 @@ class Occupancy:
 
     def unused(self, lease: Lease, now: float) -> None:
         """Let an address that no socket uses linger, unless it is one that stays."""
-        stays = lease.kept or lease.type is ServiceType.FIXED or self._expected(lease)
+        keeps = self._known.admission.policy.keeps(lease.type)
+        stays = lease.kept or keeps or self._expected(lease)
         if stays and lease.state is not State.RETIRING:
             lease.step(Event.KEEP)
         else:
             lease.step(Event.LAST_CLOSE)
             lease.linger_until = now + self._known.config.linger
         self._reconsider_successor(lease, now)
+
+    def keep(self, types: Collection[ServiceType], now: float) -> None:
+        """Let one address of each of these types stay although no socket uses it, and no other."""
+        leases = self._known.leases
+        kept = {lease.type for lease in leases.all() if lease.kept}
+        for type_ in types:
+            if type_ not in kept and (usable := leases.usable(type_)):
+                usable[0].kept = True
+        for lease in leases.alive():
+            lease.kept = lease.kept and lease.type in types
+            if not lease.sockets and lease.usable:
+                self.unused(lease, now)
 
     def end(self, lease: Lease, why: Why, now: float) -> None:
         """End a lease whose address became invalid, and the sockets on it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from moorage.host.caller import Caller
 from moorage.host.config import HostConfig, Obedience
@@ -19,6 +20,8 @@ from moorage.wire.dhcp6 import NetworkPolicy
 _ORDINARY = ServiceType.NON_PERSISTENT
 _LEFT_OVER = Rule(types=[_ORDINARY.slug])
 """For a caller that no rule fits: what every network gives by itself, and no more."""
+_REMEMBERED = 1024
+"""An application asks the same again and again, and waits for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Policy:
         self._at_boot = config.types_at_boot
         self._kept = config.types_kept
         self._fresh = config.types_fresh
+        self._remembered = lru_cache(_REMEMBERED)(self._decide)
 
     def decide(
         self,
@@ -90,6 +94,15 @@ class Policy:
             network: what the operator of the present network dictates, if anything.
             on_net: whether the address has to be new from the present network (draft 6.2).
         """
+        return self._remembered(caller, wanted, network, on_net)
+
+    def _decide(
+        self,
+        caller: Caller,
+        wanted: ServiceType | None,
+        network: NetworkPolicy | None,
+        on_net: bool,
+    ) -> Decision:
         name, rule = self._rule(caller)
         kind, origin = self._type(wanted, name, rule, network)
         by_network = self._permitted_by(network)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from moorage.host.actions import Answer
+from moorage.host.admission import Judgement
 from moorage.numbers import EAI_REQUIREDIPFAILED, EAI_REQUIREDIPNOTSUPPORTED
 from moorage.service import ServiceType
 from moorage.wire.app import Reason, Reply
@@ -20,7 +21,7 @@ class Waiter:
     """A request of an application; times are seconds on the core's clock.
 
     Attributes:
-        cookie: its socket's, or none if it only holds an address.
+        judgement: by what right it waits.
         fresh: whether only an address will do that is new (ON_NET, draft section 6.2).
         lifetime: seconds to which the application limits the address, if it does.
         iaid: the lease that it waits for, or none if it waits for an ordinary address.
@@ -28,13 +29,18 @@ class Waiter:
 
     client: Hashable
     id: int
-    cookie: int | None
+    judgement: Judgement
     type: ServiceType
     support_deadline: float
     deadline: float
     fresh: bool = False
     lifetime: int | None = None
     iaid: int | None = None
+
+    @property
+    def cookie(self) -> int | None:
+        """The cookie of its socket, or none if it only holds an address."""
+        return self.judgement.cookie
 
     @property
     def needs_service(self) -> bool:

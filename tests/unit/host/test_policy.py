@@ -15,10 +15,9 @@ from moorage.host.rules import Rule
 from moorage.service import ServiceType
 from moorage.wire.app import Reason
 from moorage.wire.dhcp6 import NetworkPolicy
-from tests.scripted import CALLER, FIXED, GRACEFUL, LASTING, ORDINARY, config
+from tests.scripted import CALLER, FIXED, GRACEFUL, LASTING, ORDINARY, USER, config
 from tests.unit.host.test_rules import callers, rules
 
-ROOT = replace(CALLER, uid=0)
 ALL = frozenset(ServiceType)
 
 
@@ -49,20 +48,20 @@ def test_the_first_rule_that_fits_decides() -> None:
             Rule(),
         ]
     )
-    assert ordered.decide(ROOT, FIXED, None).refusal is Reason.NONE
-    refused = ordered.decide(CALLER, FIXED, None)
+    assert ordered.decide(CALLER, FIXED, None).refusal is Reason.NONE
+    refused = ordered.decide(USER, FIXED, None)
     assert refused.refusal is Reason.HOST_NOT_AUTHORISED
     assert refused.steps[0].found == "rule[1] fits"
     assert refused.steps[-1].found == "rule[1] permits session-lasting, not fixed"
-    elsewhere = replace(CALLER, executable="/opt/agent")
+    elsewhere = replace(USER, executable="/opt/agent")
     assert ordered.decide(elsewhere, FIXED, None).refusal is Reason.NONE
 
 
 def test_who_fits_no_rule_has_the_ordinary_address_only() -> None:
     strict = policy(rules=[Rule(users=[UserId(0)])])
-    assert strict.decide(CALLER, ORDINARY, None).refusal is Reason.NONE
+    assert strict.decide(USER, ORDINARY, None).refusal is Reason.NONE
     for kind in (FIXED, LASTING, GRACEFUL):
-        assert strict.decide(CALLER, kind, None).refusal is Reason.HOST_NOT_AUTHORISED
+        assert strict.decide(USER, kind, None).refusal is Reason.HOST_NOT_AUTHORISED
 
 
 @given(st.lists(rules, max_size=4), callers, st.sampled_from(ServiceType))
@@ -77,15 +76,15 @@ def test_a_caller_gets_what_his_rule_permits(
 
 
 def test_the_chain_is_whole_or_ends_where_the_request_does() -> None:
-    assert chain(policy().decide(ROOT, FIXED, None)) == [
+    assert chain(policy().decide(CALLER, FIXED, None)) == [
         "rule",
         "type",
         "host",
         "network",
         "address",
     ]
-    assert chain(policy().decide(CALLER, FIXED, None)) == ["rule", "type", "host"]
-    limited = policy().decide(ROOT, FIXED, dictates(LASTING))
+    assert chain(policy().decide(USER, FIXED, None)) == ["rule", "type", "host"]
+    limited = policy().decide(CALLER, FIXED, dictates(LASTING))
     assert chain(limited) == ["rule", "type", "host", "network"]
 
 
@@ -107,18 +106,18 @@ def test_who_chooses_the_type(
     followed = policy(
         rules=[Rule(default=rule)], default_type=host, network_policy=Obedience.FOLLOW
     )
-    decision = followed.decide(CALLER, None, dictates(default=network))
+    decision = followed.decide(USER, None, dictates(default=network))
     assert (decision.type, decision.refusal) == (kind, Reason.NONE)
     assert decision.steps[1].found.endswith(whose)
 
 
 def test_a_default_that_a_caller_may_not_have_is_refused() -> None:
-    decision = policy(default_type="fixed").decide(CALLER, None, None)
+    decision = policy(default_type="fixed").decide(USER, None, None)
     assert (decision.type, decision.refusal) == (FIXED, Reason.HOST_NOT_AUTHORISED)
 
 
 def test_the_networks_choice_is_among_what_is_permitted() -> None:
-    decision = policy().decide(CALLER, None, dictates(FIXED, LASTING))
+    decision = policy().decide(USER, None, dictates(FIXED, LASTING))
     assert decision.refusal is Reason.NONE
     assert decision.permitted == {LASTING, ORDINARY}
 
@@ -130,19 +129,19 @@ def test_the_networks_choice_is_among_what_is_permitted() -> None:
 def test_only_what_the_network_permits_is_asked_for(obedience: Obedience) -> None:
     heeding = policy(network_policy=obedience, at_boot=["session-lasting", "fixed"])
     network = dictates(LASTING)
-    decision = heeding.decide(ROOT, FIXED, network)
+    decision = heeding.decide(CALLER, FIXED, network)
     assert decision.refusal is Reason.NOT_AUTHORISED
     assert decision.steps[-1].found.startswith("the network permits session-lasting")
-    assert heeding.decide(ROOT, LASTING, network).refusal is Reason.NONE
-    assert heeding.decide(ROOT, ORDINARY, network).refusal is Reason.NONE
+    assert heeding.decide(CALLER, LASTING, network).refusal is Reason.NONE
+    assert heeding.decide(CALLER, ORDINARY, network).refusal is Reason.NONE
     assert heeding.at_boot(network) == [LASTING]
 
 
 def test_what_is_not_heeded_changes_nothing() -> None:
     ignoring = policy(network_policy=Obedience.IGNORE, at_boot=["fixed"])
     network = dictates(LASTING, boot={LASTING}, default=LASTING)
-    assert ignoring.decide(ROOT, FIXED, network) == ignoring.decide(ROOT, FIXED, None)
-    assert ignoring.decide(ROOT, None, network) == ignoring.decide(ROOT, None, None)
+    assert ignoring.decide(CALLER, FIXED, network) == ignoring.decide(CALLER, FIXED, None)
+    assert ignoring.decide(CALLER, None, network) == ignoring.decide(CALLER, None, None)
     assert ignoring.at_boot(network) == [FIXED]
 
 
@@ -181,7 +180,7 @@ def test_fresh_addresses(
     for_all: list[str], by_rule: list[str] | None, on_net: bool, fresh: bool
 ) -> None:
     decided = policy(fresh=for_all, rules=[Rule(fresh=by_rule)])
-    assert decided.decide(CALLER, LASTING, None, on_net=on_net).fresh is fresh
+    assert decided.decide(USER, LASTING, None, on_net=on_net).fresh is fresh
 
 
 def test_which_types_are_kept() -> None:

@@ -4,16 +4,18 @@ from ipaddress import IPv6Address
 
 import pytest
 
+from moorage.host.admission import Admission
 from moorage.host.waiting import Waiter, Waiting, refusal
 from moorage.numbers import EAI_REQUIREDIPFAILED, EAI_REQUIREDIPNOTSUPPORTED
 from moorage.wire.app import Reason
-from tests.scripted import LASTING
+from tests.scripted import CALLER, CONFIG, LASTING
 
 ADDRESS = IPv6Address("2001:db8::1")
 
 
 def waiter(number: int, iaid: int | None = 7, *, deadline: float = 5.0) -> Waiter:
-    return Waiter(f"app {number}", number, 100 + number, LASTING, 1.0, deadline, iaid=iaid)
+    judgement = Admission(CONFIG).judge(CALLER, 100 + number, LASTING, None, 0.0)
+    return Waiter(f"app {number}", number, judgement, LASTING, 1.0, deadline, iaid=iaid)
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.NONE])
