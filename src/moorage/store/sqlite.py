@@ -121,7 +121,9 @@ class SqliteStore:
                 for place, event in logged:
                     yield event
                     seen = place
-                if not logged:
+                if logged:
+                    await asyncio.sleep(0)
+                else:
                     await doorbell.wait()
         finally:
             self._doorbells.discard(doorbell)
@@ -176,7 +178,7 @@ class SqliteStore:
 
     async def _write(self, writes: tuple[Write, ...]) -> int:
         self._check_open()
-        return await asyncio.wrap_future(self._writer.submit(writes))
+        return await self._writer.submit(writes)
 
 
 def _value(row: Row) -> Any:

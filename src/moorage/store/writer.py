@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
-from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Final
 
@@ -38,15 +38,16 @@ _NAME_TAKEN: Final = ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"
 @dataclass(frozen=True, slots=True)
 class _Job:
     writes: tuple[Write, ...]
-    revision: Future[int] = field(default_factory=Future)
+    revision: asyncio.Future[int]
 
 
 class Writer:
     """Writes what is submitted, in order, and tells each submitter once it is on the disk.
 
-    Whatever waits when a transaction begins shares it, each commit in a savepoint of its own: one
-    that conflicts leaves the others alone. A transaction that fails (disk full, file locked for too
-    long) fails its commits, and the next one is tried afresh.
+    Whatever waits when a transaction begins shares it; a commit that conflicts leaves the others
+    alone. All who submit share one event loop, which is woken once for all of them. A transaction
+    that fails (disk full, file locked for too long) fails its commits, and the next one is tried
+    afresh.
     """
 
     def __init__(self, path: str, keep: int) -> None:
@@ -62,9 +63,12 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name=f"writer of {path}", daemon=True)
         self._thread.start()
 
-    def submit(self, writes: tuple[Write, ...]) -> Future[int]:
-        """Queue one commit; the result is its revision, or a `Conflict` or `StoreError`."""
-        job = _Job(writes)
+    def submit(self, writes: tuple[Write, ...]) -> asyncio.Future[int]:
+        """Queue one commit; the result is its revision, or a `Conflict` or `StoreError`.
+
+        Needs a running event loop.
+        """
+        job = _Job(writes, asyncio.get_running_loop().create_future())
         self._jobs.put(job)
         return job.revision
 
@@ -92,24 +96,22 @@ class Writer:
         return group
 
     def _write(self, group: list[_Job]) -> None:
-        wanted = [job for job in group if job.revision.set_running_or_notify_cancel()]
+        wanted = [job for job in group if not job.revision.cancelled()]
+        outcomes: list[int | Conflict | StoreError]
         try:
-            outcomes = self._transact(wanted)
+            outcomes = [*self._transact(wanted)]
         except Exception as error:  # the thread must outlive whatever a commit meets
             with suppress(sqlite3.Error):
                 self._connection.rollback()
             if not isinstance(error, StoreError):
                 error = StoreError(f"{self._path}: {error}")
-            for job in wanted:
-                job.revision.set_exception(error)
-            return
-        with suppress(OSError):  # without the bell others find the write a little later
-            ring(self._path)
-        for job, outcome in zip(wanted, outcomes, strict=True):
-            if isinstance(outcome, Conflict):
-                job.revision.set_exception(outcome)
-            else:
-                job.revision.set_result(outcome)
+            outcomes = [error for _ in wanted]
+        else:
+            with suppress(OSError):  # without the bell others find the write a little later
+                ring(self._path)
+        loop = group[0].revision.get_loop()
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits
+            loop.call_soon_threadsafe(_settle, wanted, outcomes)
 
     def _transact(self, group: list[_Job]) -> list[int | Conflict]:
         """Do all jobs in one transaction and return each one's revision or conflict."""
@@ -119,20 +121,32 @@ class Writer:
         version_of(self._connection, self._path)  # a later program may have changed the tables
         (revision,) = execute("SELECT max(revision) FROM change").fetchone()
         for job in group:
-            execute("SAVEPOINT job")
             try:
-                for part, write in enumerate(job.writes):
-                    self._apply(write, revision + 1, part)
+                self._do(job.writes, revision + 1)
             except Conflict as conflict:
-                execute("ROLLBACK TO job")
                 outcomes.append(conflict)
             else:
                 revision += 1
                 outcomes.append(revision)
-            execute("RELEASE job")
         execute("DELETE FROM change WHERE revision < ?", (revision - self._keep,))
         execute("COMMIT")
         return outcomes
+
+    def _do(self, writes: tuple[Write, ...], revision: int) -> None:
+        """Do all writes of a commit or, if there is a Conflict, none."""
+        if len(writes) == 1:  # the usual case; a conflict has done nothing
+            self._apply(writes[0], revision, 0)
+            return
+        execute = self._connection.execute
+        execute("SAVEPOINT job")
+        try:
+            for part, write in enumerate(writes):
+                self._apply(write, revision, part)
+        except Conflict:
+            execute("ROLLBACK TO job")
+            execute("RELEASE job")
+            raise
+        execute("RELEASE job")
 
     def _apply(self, write: Write, revision: int, part: int) -> None:
         match write:
@@ -161,3 +175,14 @@ class Writer:
             raise
         if changed == 0:
             raise Conflict(change.prefix)
+
+
+def _settle(jobs: list[_Job], outcomes: list[int | Conflict | StoreError]) -> None:
+    """Tell those who still wait how their commits ended."""
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        if job.revision.done():
+            continue
+        if isinstance(outcome, int):
+            job.revision.set_result(outcome)
+        else:
+            job.revision.set_exception(outcome)
