@@ -445,6 +445,11 @@ async def test_watch_of_a_revision_to_come(store: BindingStore, router: Router) 
             await anext(watch)
 
 
+async def test_a_sound_store_can_be_described(store: BindingStore, binding: Binding) -> None:
+    await store.commit([Create(binding)])
+    assert all(isinstance(value, str | int) for value in (await store.describe()).values())
+
+
 async def test_close_ends_watches(store: BindingStore, router: Router) -> None:
     revision = await store.register(router)
 
@@ -469,6 +474,7 @@ async def test_closed_store_does_nothing(
         store.commit([]),
         store.register(router),
         store.snapshot(),
+        store.describe(),
         anext(store.watch(0)),
     ):
         with pytest.raises(StoreError):
