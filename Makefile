@@ -39,6 +39,7 @@ bench: $(TEST_READY)
 
 docs: $(TEST_READY)
 	$(BIN)/python scripts/conformance.py
+	$(BIN)/python -m scripts.lifecycle
 
 setup: packages $(TEST_READY)
 
