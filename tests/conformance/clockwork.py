@@ -64,8 +64,7 @@ class Clockwork:
         now = self.clock.now
         await self._do(self._core.link_changed(_link(carrier=False), now))
         departures = Departures(site.config)
-        bindings = await self.domain.bindings()
-        for change in departures.left(bindings, site.link.interface, _LINK_LOCAL, now):
+        for change in departures.left(await self.domain.bindings(), now):
             await self.domain.store.commit([change])
 
     async def move(self) -> None:
@@ -125,7 +124,10 @@ class Clockwork:
 
     async def _expire(self) -> None:
         for site in self.domain.sites:
-            for change in Expiry(site.config).due(await self.domain.bindings(), self.clock.now):
+            bindings = {binding.prefix: binding for binding in await self.domain.bindings()}
+            expiry = Expiry(site.config)
+            expiry.start(bindings.values())
+            for change in expiry.due(bindings.get, self.clock.now):
                 await self.domain.store.commit([change])
 
     async def _do(self, actions: list[Action]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moorage.kernel.monitor import NeighbourChanged, NeighbourState
+from moorage.kernel.monitor import Group, NeighbourChanged, NeighbourState
 from moorage.kernel.neighbours import NetlinkNeighbourTable
 
 if TYPE_CHECKING:
@@ -42,3 +42,38 @@ def test_entries_are_set_and_removed(kernel: KernelWorld) -> None:
         assert entry_of(table) == []
         with pytest.raises(OSError, match=os.strerror(errno.ENOENT)):
             table.remove(index, IPv6Address("fe80::6"))
+
+
+def test_a_neighbour_that_does_not_answer_is_missed(kernel: KernelWorld, ip: Ip) -> None:
+    index = kernel.add_link("access")
+    kernel.sysctl().write("net/ipv6/neigh/access/retrans_time_ms", "50")
+    monitor = kernel.monitor([Group.NEIGHBOUR])
+    silent = NeighbourChanged(index, HOST, b"", NeighbourState.FAILED)
+    with closing(NetlinkNeighbourTable()) as table:
+        # Never heard of; known to be silent; known to have been there.
+        for known in (False, False, True):
+            if known:
+                ip("neigh", "replace", str(HOST), "lladdr", MAC.hex(":"), "dev", "access")
+            table.probe(index, HOST)
+            kernel.wait(monitor, lambda event: event == silent)
+        with pytest.raises(OSError, match=os.strerror(errno.ENODEV)):
+            table.probe(9999, HOST)
+
+
+def test_a_neighbour_that_answers_is_heard(kernel: KernelWorld, ip: Ip) -> None:
+    index = kernel.add_link("access")
+    mine, theirs = IPv6Address("fe80::a"), IPv6Address("fe80::b")
+    kernel.add_address(str(mine), 64, "access")
+    kernel.add_address(str(theirs), 64, "access-far")
+    monitor = kernel.monitor([Group.NEIGHBOUR])
+    with closing(NetlinkNeighbourTable()) as table:
+        for _ in range(2):
+            table.probe(index, theirs)
+            kernel.wait(
+                monitor,
+                lambda event: (
+                    isinstance(event, NeighbourChanged)
+                    and (event.interface, event.address) == (index, theirs)
+                    and event.state is NeighbourState.REACHABLE
+                ),
+            )

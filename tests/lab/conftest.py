@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from moorage.lab.errors import LabError
 from moorage.lab.lab import Lab
 from moorage.lab.namespaces import become_root
+from tests.lab.plain_host import Host
 from tests.leaks import nothing_left_behind
 
 
@@ -32,3 +34,17 @@ def lab(mark: str) -> Iterator[Lab]:
     """Two access routers, a correspondent, and a host at the first router; no daemons."""
     with Lab.start("two-routers") as lab:
         yield lab
+
+
+@pytest.fixture
+def routers(lab: Lab) -> Lab:
+    """Both access routers run their daemons; the host does not."""
+    for name in ("ar1", "ar2"):
+        lab.daemon(name).start()
+    return lab
+
+
+@pytest.fixture
+def host(routers: Lab) -> Iterator[Host]:
+    with ExitStack() as stack:
+        yield Host(routers, stack)

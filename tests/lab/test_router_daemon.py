@@ -2,189 +2,38 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from ipaddress import IPv6Address, IPv6Network
+from contextlib import ExitStack
+from ipaddress import IPv6Address
 
 import pytest
 
-from moorage.kernel import sysctl
-from moorage.kernel.addresses import Address, AddressFlags, NetlinkAddressTable
-from moorage.kernel.links import NetlinkLinkTable
-from moorage.kernel.monitor import Group, NetlinkMonitor
-from moorage.kernel.netlink_routes import NetlinkRouteTable
-from moorage.kernel.nftables import SidFilter
-from moorage.kernel.routes import Add, Remove, Route, RouteKind, Rule, Seg6Encap
-from moorage.lab.lab import Lab, Node
+from moorage.kernel.routes import RouteKind, Seg6Encap
+from moorage.lab.lab import Lab
 from moorage.lab.ping import ping
-from moorage.numbers import ROUTE_PROTOCOL
 from moorage.router.paths import MAIN_TABLE
 from moorage.service import ServiceType
 from moorage.wire import nd
 from moorage.wire.dhcp6 import (
-    ALL_RELAY_AGENTS_AND_SERVERS,
-    CLIENT_PORT,
-    SERVER_PORT,
-    Message,
     MessageType,
-    RapidCommit,
     ServerId,
-    decode_message,
 )
-from tests.domain import ANY, Client, ia, lease
+from tests.domain import ia, lease
+from tests.lab.plain_host import (
+    FIXED,
+    PATIENCE,
+    Host,
+    await_routes,
+    dropped,
+    flush_routes,
+    reached,
+    routes_of,
+    rules_of,
+)
 
 pytestmark = pytest.mark.netns
-
-FIXED = ServiceType.FIXED
-ANYWHERE = IPv6Network("::/0")
-PATIENCE = 10.0
-
-
-def interface(name: str) -> tuple[int, IPv6Address]:
-    """Index and link-local address of an interface, as soon as the address works."""
-    with (
-        closing(NetlinkMonitor([Group.ADDRESS])) as monitor,
-        closing(NetlinkAddressTable()) as table,
-        closing(NetlinkLinkTable()) as links,
-    ):
-        while True:
-            [index] = [link.index for link in links.links() if link.name == name]
-            for address in table.addresses():
-                if address.interface == index and address.address.is_link_local and address.usable:
-                    return index, address.address
-            assert select.select([monitor], [], [], PATIENCE)[0]
-            monitor.read()
-
-
-def set_up(prefix: IPv6Network, index: int, gateway: IPv6Address) -> None:
-    """Make a host's address of a prefix, and send everything to a router."""
-    with closing(NetlinkAddressTable()) as table, closing(NetlinkRouteTable(4)) as routes:
-        table.add(Address(prefix[1], 1, 128, flags=AddressFlags.NO_DAD))
-        route = Route(ANYWHERE, MAIN_TABLE, gateway=gateway, interface=index, metric=1)
-        assert routes.apply([Add(route)]) == [None]
-
-
-class Host(Client):
-    """The mobile host's DHCPv6 client, on real sockets."""
-
-    def __init__(self, lab: Lab, stack: ExitStack) -> None:
-        self.index, self.source = lab.node("mn").call(interface, "wl0")
-        super().__init__(clock=time.time, source=self.source)  # type: ignore[arg-type]
-        self.node = lab.node("mn")
-        self._socket = stack.enter_context(self.node.socket(socket.AF_INET6, socket.SOCK_DGRAM))
-        self._socket.bind((str(self.source), CLIENT_PORT, 0, self.index))
-        self._socket.settimeout(0.5)
-
-    def sign(self, message: Message, link_id: bytes = bytes(8)) -> bytes:
-        assert self.identity is not None
-        return self.identity.sign(message, self.source, time.time_ns() // 1000, link_id)
-
-    def send(self, data: bytes) -> None:
-        """Send to the servers of the link."""
-        target = (str(ALL_RELAY_AGENTS_AND_SERVERS), SERVER_PORT, 0, self.index)
-        self._socket.sendto(data, target)
-
-    def exchange(self, message: Message) -> Message:
-        """Return the answer to a message and send by the router that gave it from now on."""
-        for _ in range(20):
-            self.send(self.sign(message))
-            try:
-                data, sender = self._socket.recvfrom(4096)
-            except TimeoutError:
-                continue
-            reply = decode_message(data)
-            assert isinstance(reply, Message)
-            router = IPv6Address(sender[0].partition("%")[0])
-            for prefix in {lease(reply).prefix} if reply.type is MessageType.REPLY else ():
-                self.node.call(set_up, prefix, self.index, router)
-            return reply
-        raise AssertionError("no router answers")
-
-    def obtain(self, kind: ServiceType = FIXED) -> IPv6Network:
-        """Return a new prefix."""
-        solicit = self.message(
-            MessageType.SOLICIT, [ia(1, ANY)], {1: kind}, options=[RapidCommit()]
-        )
-        return lease(self.exchange(solicit)).prefix
-
-
-def routes_of(node: Node) -> set[Route]:
-    """What is ours in a node's kernel."""
-
-    def inside() -> set[Route]:
-        with closing(NetlinkRouteTable()) as table:
-            return table.routes(ROUTE_PROTOCOL)
-
-    return node.call(inside)
-
-
-def rules_of(node: Node) -> set[Rule]:
-    def inside() -> set[Rule]:
-        with closing(NetlinkRouteTable()) as table:
-            return table.rules(ROUTE_PROTOCOL)
-
-    return node.call(inside)
-
-
-def flush_routes(node: Node) -> None:
-    """Remove what is ours, as somebody else would."""
-
-    def inside() -> None:
-        with closing(NetlinkRouteTable()) as table:
-            table.apply([Remove(route) for route in table.routes(ROUTE_PROTOCOL)])
-            for rule in table.rules(ROUTE_PROTOCOL):
-                table.remove_rule(rule)
-
-    node.call(inside)
-
-
-def await_routes(node: Node, done: Callable[[set[Route]], bool]) -> None:
-    """Wait until a node's routes are as wanted."""
-
-    def inside() -> None:
-        with (
-            closing(NetlinkMonitor([Group.ROUTE])) as monitor,
-            closing(NetlinkRouteTable()) as table,
-        ):
-            while not done(table.routes(ROUTE_PROTOCOL)):
-                assert select.select([monitor], [], [], PATIENCE)[0]
-                monitor.read()
-
-    node.call(inside)
-
-
-def dropped(node: Node) -> dict[str, int]:
-    """Packets that a node's filter dropped, by reason; only the reasons that occurred."""
-
-    def inside() -> dict[str, int]:
-        with closing(SidFilter()) as found:
-            return {str(why): count for why, count in found.dropped().items() if count}
-
-    return node.call(inside)
-
-
-@pytest.fixture
-def routers(lab: Lab) -> Lab:
-    """Both access routers run their daemons; the host does not."""
-    for name in ("ar1", "ar2"):
-        lab.daemon(name).start()
-    return lab
-
-
-@pytest.fixture
-def host(routers: Lab) -> Iterator[Host]:
-    with ExitStack() as stack:
-        yield Host(routers, stack)
-
-
-def reached(lab: Lab, prefix: IPv6Network) -> bool:
-    """Whether the correspondent reaches the host and the host answers."""
-    return ping(lab.node("cn"), prefix[1], within=PATIENCE) is not None
 
 
 def test_a_prefix_goes_with_its_host_and_comes_back(routers: Lab, host: Host) -> None:
@@ -259,42 +108,6 @@ def test_a_binding_ends_with_its_lifetime(lab: Lab) -> None:
     with ExitStack() as stack:
         prefix = Host(lab, stack).obtain(ServiceType.SESSION_LASTING)
     await_routes(lab.node("ar1"), lambda found: all(route.destination != prefix for route in found))
-
-
-def notice_departures_soon() -> None:
-    """Have the kernel miss a silent neighbour within a second instead of half a minute."""
-    for key, value in (
-        ("base_reachable_time_ms", 100),
-        ("delay_first_probe_time", 0),
-        ("retrans_time_ms", 100),
-    ):
-        sysctl.write(f"net/ipv6/neigh/acc0/{key}", str(value))
-
-
-def test_a_host_that_is_gone_is_noticed_and_welcome_back(routers: Lab, host: Host) -> None:
-    router = routers.node("ar1")
-    router.call(notice_departures_soon)
-    prefix = host.obtain()
-    assert reached(routers, prefix)
-    routers.detach("mn", "wl0")
-    assert ping(routers.node("cn"), prefix[1], within=0.2) is None
-
-    def to_host(found: set[Route]) -> list[RouteKind]:
-        return [
-            route.kind
-            for route in found
-            if (route.destination, route.table) == (prefix, MAIN_TABLE)
-        ]
-
-    # The correspondent goes on sending; that is how the kernel finds out.
-    with routers.node("cn").socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
-        sender.sendto(b"anybody there?", (str(prefix[1]), 9))
-    await_routes(router, lambda found: to_host(found) == [RouteKind.BLACKHOLE])
-    routers.attach("mn", "wl0", "ar1")
-    # It does not know that it was missed, and just goes on.
-    assert ping(host.node, routers.topology().routers["ar1"].core.address) is not None
-    await_routes(router, lambda found: to_host(found) == [RouteKind.UNICAST])
-    assert reached(routers, prefix)
 
 
 # ---- who sends what he must not ------------------------------------------------------------------

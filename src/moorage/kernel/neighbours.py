@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import struct
 from ipaddress import IPv6Address
 from typing import Final, Protocol
 
 from moorage.kernel import netlink
 from moorage.kernel.monitor import NEIGHBOUR, NeighbourChanged, NeighbourState, parse_neighbours
-from moorage.kernel.netlink import Message, NetlinkSocket, attribute
+from moorage.kernel.netlink import Message, NetlinkError, NetlinkSocket, attribute
 
 _RTM_NEWNEIGH: Final = 28
 _RTM_DELNEIGH: Final = 29
 _RTM_GETNEIGH: Final = 30
 _NDA_DST: Final = 1
 _NDA_LLADDR: Final = 2
+_NTF_USE: Final = 0x01
+
+_NEIGHBOUR_FLAGS: Final = struct.Struct("=BxxxiHBx")
+"""struct ndmsg: family, interface, state, flags, without the type."""
 
 
 class NeighbourTable(Protocol):
@@ -28,6 +34,12 @@ class NeighbourTable(Protocol):
 
     def remove(self, interface: int, address: IPv6Address) -> None:
         """Forget a neighbour. Raises OSError, ENOENT if it is not known."""
+
+    def probe(self, interface: int, address: IPv6Address) -> None:
+        """Have the kernel ask a neighbour whether it is there (RFC 4861 section 7.3).
+
+        A monitor hears what comes of it: REACHABLE, or FAILED after some seconds. Raises OSError.
+        """
 
 
 class NetlinkNeighbourTable:
@@ -63,6 +75,19 @@ class NetlinkNeighbourTable:
         """Forget a neighbour. Raises OSError, ENOENT if it is not known."""
         body = NEIGHBOUR.pack(socket.AF_INET6, interface, NeighbourState.NONE)
         self._request(Message(_RTM_DELNEIGH, body + attribute(_NDA_DST, address.packed)))
+
+    def probe(self, interface: int, address: IPv6Address) -> None:
+        """See `NeighbourTable.probe`."""
+        to = attribute(_NDA_DST, address.packed)
+        body = NEIGHBOUR.pack(socket.AF_INET6, interface, NeighbourState.PROBE) + to
+        try:
+            self._request(Message(_RTM_NEWNEIGH, body, netlink.NLM_F_REPLACE))
+        except NetlinkError as error:
+            # Its link-layer address is not known, so there is nobody to ask alone.
+            if error.errno not in (errno.ENOENT, errno.EINVAL):
+                raise
+            body = _NEIGHBOUR_FLAGS.pack(socket.AF_INET6, interface, 0, _NTF_USE) + to
+            self._request(Message(_RTM_NEWNEIGH, body, netlink.NLM_F_CREATE))
 
     def _request(self, message: Message) -> None:
         [error] = self._socket.request([message])

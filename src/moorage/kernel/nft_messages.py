@@ -35,6 +35,7 @@ _NFT_MSG_NEWRULE: Final = 6
 _NFT_MSG_NEWSET: Final = 9
 _NFT_MSG_NEWSETELEM: Final = 12
 _NFT_MSG_DELSETELEM: Final = 14
+_NFT_MSG_NEWGEN: Final = 15
 
 _NFTA_LIST_ELEM: Final = 1
 _NFTA_TABLE_NAME: Final = 1
@@ -235,6 +236,18 @@ def add_elements(table: str, name: str, elements: Iterable[bytes]) -> list[Messa
 def delete_elements(table: str, name: str, elements: Iterable[bytes]) -> list[Message]:
     """Take elements out of a set; all must be there."""
     return _elements(_NFT_MSG_DELSETELEM, table, name, elements, 0)
+
+
+def concerns(notification: Message, table: str) -> bool:
+    """Whether a notification is about ``table`` (of family ip6), or about something in it."""
+    subsystem, kind = divmod(notification.type, 1 << 8)
+    if (subsystem, kind) == (_NFNL_SUBSYS_NFTABLES, _NFT_MSG_NEWGEN):
+        return False  # a transaction is over: about no table
+    family = _GENMSG.unpack_from(notification.payload)[0]
+    found = parse_attributes(notification.payload, _GENMSG.size)
+    # In all others this attribute comes first, whatever they are about.
+    name = found.get(_NFTA_TABLE_NAME, b"").rstrip(b"\0")
+    return (family, name) == (socket.AF_INET6, table.encode())
 
 
 def new_chain(table: str, name: str, hook: Hook, priority: int) -> Message:

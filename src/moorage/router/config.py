@@ -234,6 +234,8 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         grace: how long a Graceful-replacement prefix is valid after a move.
         hold: how long packets to a host that left are dropped silently before its correspondents
             are told; also how long a keyless client waits whose departure nobody saw.
+        probe_interval: how often a host that sends nothing is asked whether it is still there; 0:
+            never. One that does not answer has left.
         keyless: when a prefix of a client without a key may move.
         quota: how many prefixes and addresses one client may hold.
         limits: how many leases of single types are given.
@@ -261,6 +263,7 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     lifetimes: LifetimeTable = LifetimeTable()
     grace: Annotated[int, msgspec.Meta(ge=0)] = 60
     hold: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    probe_interval: Annotated[float, msgspec.Meta(ge=0)] = 10.0
     keyless: Keyless = Keyless.AFTER_DEPARTURE
     quota: Annotated[int, msgspec.Meta(ge=1)] = 32
     limits: LimitTable = LimitTable()

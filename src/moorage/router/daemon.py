@@ -9,24 +9,14 @@ import logging
 import signal
 import time
 from collections.abc import Coroutine, Sequence
-from ipaddress import IPv6Address
+from ipaddress import IPv6Network
 from math import inf
 
 from moorage.bulk import many_objects
 from moorage.complaints import Complaints
 from moorage.kernel import seg6, sysctl
 from moorage.kernel.addresses import NetlinkAddressTable
-from moorage.kernel.links import Link, NetlinkLinkTable
-from moorage.kernel.monitor import (
-    Group,
-    NetlinkMonitor,
-    RouteChanged,
-    RouteRemoved,
-    RuleChanged,
-    RuleRemoved,
-)
-from moorage.kernel.neighbours import NetlinkNeighbourTable
-from moorage.kernel.netlink import Overrun
+from moorage.kernel.links import Link
 from moorage.kernel.netlink_routes import NetlinkRouteTable
 from moorage.kernel.nftables import SidFilter
 from moorage.kernel.reconcile import resync_rules
@@ -34,21 +24,12 @@ from moorage.kernel.routes import Remove
 from moorage.numbers import ROUTE_PROTOCOL
 from moorage.readiness import notify
 from moorage.router.config import RouterConfig
-from moorage.router.forwarding import Forwarding
-from moorage.router.interfaces import (
-    HostForgotten,
-    HostHeard,
-    HostLeft,
-    Interfaces,
-    News,
-    Reindexed,
-    Touched,
-)
-from moorage.router.lifecycle import Departures, Expiry
+from moorage.router.lifecycle import Expiry
 from moorage.router.link import LinkServer
 from moorage.router.mirror import Mirror
 from moorage.router.reconfigurer import load_keys
 from moorage.router.server import DelegationServer
+from moorage.router.watch import KernelWatch
 from moorage.store import open_store
 from moorage.store.model import Binding
 from moorage.store.protocol import (
@@ -71,8 +52,8 @@ _HEARTBEAT = 30.0
 _RETRY = 1.0
 """Seconds until a store that did not answer is asked again."""
 _LONGEST_SLEEP = 60.0
-_REPAIR_PAUSE = 0.05
-"""Seconds between somebody's change of our routes and their repair, so that a flush is one."""
+_TOGETHER = 64
+"""Changes that nobody waits for and that are committed at the same time."""
 
 
 async def run(config: RouterConfig) -> None:
@@ -122,17 +103,11 @@ class _RouterDaemon:
         self._loop = asyncio.get_running_loop()
         self._complaints = Complaints(_log)
         self._access = {link.interface: link for link in config.access}
-        self._interfaces = Interfaces(self._access)
         self._mirror = Mirror(config.hold)
         self._expiry = Expiry(config)
-        self._departures = Departures(config)
-        self._table = NetlinkRouteTable()
-        self._links = NetlinkLinkTable()
         self._addresses = NetlinkAddressTable()
-        self._neighbours = NetlinkNeighbourTable()
-        self._forwarding = Forwarding(
-            config, self._mirror, self._table, SidFilter(), self._interfaces.macs, _log.error
-        )
+        self._watch = KernelWatch(config, self._mirror, self._commit_soon, self._serve, _log.error)
+        self._forwarding = self._watch.forwarding
         self._server = DelegationServer(
             config,
             store,
@@ -141,14 +116,9 @@ class _RouterDaemon:
             self._complaints,
             keys=load_keys(config.dhcp.secret),
         )
-        self._monitor = NetlinkMonitor(
-            [Group.LINK, Group.ADDRESS, Group.NEIGHBOUR, Group.ROUTE, Group.RULE],
-            except_port=self._table.port,
-        )
         self._serving: dict[str, LinkServer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._repair: asyncio.TimerHandle | None = None
         self._ready = False
 
     async def start(self) -> None:
@@ -156,12 +126,12 @@ class _RouterDaemon:
         sysctl.write("net/ipv6/conf/all/forwarding", "1")
         self._set_tunnel_source()
         await self._store.register(self._config.router(time.time()))
-        self._interfaces.look(self._links.links(), self._neighbours.neighbours())
         revision = await self._list()
-        self._loop.add_reader(self._monitor, self._read_monitor)
+        self._watch.start()
         self._spawn(self._follow(revision))
         self._spawn(self._register())
-        self._serve_all()
+        for name in self._access:
+            self._serve(name)
 
     def _set_tunnel_source(self) -> None:
         """Say which address is the outer source of what we encapsulate.
@@ -172,25 +142,23 @@ class _RouterDaemon:
         try:
             seg6.set_tunnel_source(self._config.core_address)
         except OSError as error:
-            core = {link.index for link in self._links.links() if self._is_core(link)}
+            core = self._watch.present.get(self._config.core_interface)
             addresses = {
                 address.address
                 for address in self._addresses.addresses()
-                if address.interface in core and not address.address.is_link_local
+                if core is not None
+                and address.interface == core.index
+                and not address.address.is_link_local
             }
             if error.errno != errno.EPERM or addresses != {self._config.core_address}:
                 raise
             _log.info("no right to set the tunnel source; the only core address is the one")
 
-    def _is_core(self, link: Link) -> bool:
-        return link.name == self._config.core_interface
-
     def close(self) -> None:
         """Stop to serve; the kernel keeps what it has."""
-        self._loop.remove_reader(self._monitor)
-        for timer in (self._timer, self._repair):
-            if timer is not None:
-                timer.cancel()
+        self._watch.close()
+        if self._timer is not None:
+            self._timer.cancel()
         for task in self._tasks:
             task.cancel()
         for server in self._serving.values():
@@ -209,9 +177,8 @@ class _RouterDaemon:
         with many_objects():
             snapshot = await self._store.snapshot()
             self._mirror.reset(snapshot, time.time())
-            for binding in snapshot.bindings:
-                self._expiry.note(binding)
-            self._resync()
+            self._expiry.start(snapshot.bindings)
+            self._watch.resync()
         self._set_timer()
         return snapshot.revision
 
@@ -231,16 +198,18 @@ class _RouterDaemon:
                 revision = await self._list()
 
     def _heard(self, event: StoreEvent) -> None:
-        if not self._mirror.learn(event, time.time()):
-            return
         match event:
             case BindingChanged(_, binding):
-                self._forwarding.update([binding.prefix])
-                self._expiry.note(binding)
+                before = self._binding(binding.prefix)
+                if self._mirror.learn(event, time.time()):
+                    self._forwarding.update([binding.prefix])
+                    self._expiry.note(binding, before)
             case BindingGone(_, prefix):
-                self._forwarding.update([prefix])
+                if self._mirror.learn(event, time.time()):
+                    self._forwarding.update([prefix])
             case RouterChanged():
-                self._resync()
+                if self._mirror.learn(event, time.time()):
+                    self._watch.resync()
         self._set_timer()
 
     def prepare(self, changes: Sequence[Change]) -> None:
@@ -258,9 +227,10 @@ class _RouterDaemon:
         now = time.time()
         for change in changes:
             if not isinstance(change, Delete):
+                before = self._binding(change.prefix)
                 self._mirror.learn(BindingChanged(revision, change.binding), now)
-                self._expiry.note(change.binding)
-                self._departures.heard(change.binding, now)
+                self._expiry.note(change.binding, before)
+                self._watch.expect(change.binding)
         self._forwarding.update([change.prefix for change in changes])
         self._set_timer()
 
@@ -273,18 +243,21 @@ class _RouterDaemon:
             except StoreError as error:
                 self._complaints.complain("registration", "the store", error)
 
+    def _commit_soon(self, changes: Sequence[Change]) -> None:
+        """Commit changes that nobody waits for."""
+        if changes:
+            self._spawn(self._commit_each(changes))
+
     async def _commit_each(self, changes: Sequence[Change]) -> None:
-        """Commit changes that nobody waits for; where somebody else was faster, he is right."""
-        for change in changes:
-            try:
-                await self._store.commit([change])
-            except Conflict:
-                continue
-            except StoreError as error:
-                self._complaints.complain("change", "the store", error)
-                self._expiry.next_timer = min(self._expiry.next_timer, time.time() + _RETRY)
-                self._set_timer()
-                return
+        """Commit each change for itself; where somebody else was faster, he is right."""
+        for start in range(0, len(changes), _TOGETHER):
+            commits = (self._store.commit([each]) for each in changes[start : start + _TOGETHER])
+            results = await asyncio.gather(*commits, return_exceptions=True)
+            for result in results:
+                if isinstance(result, StoreError):
+                    self._complaints.complain("change", "the store", result)
+                elif isinstance(result, BaseException) and not isinstance(result, Conflict):
+                    raise result
 
     # ---- time ----------------------------------------------------------------------------------
 
@@ -302,87 +275,18 @@ class _RouterDaemon:
     def _poll(self) -> None:
         now = time.time()
         self._forwarding.update(self._mirror.forget(now))
-        if self._expiry.next_timer <= now:
-            self._spawn(self._commit_each(self._expiry.due(self._bindings(), now)))
+        self._commit_soon(self._expiry.due(self._binding, now))
         self._set_timer()
 
-    def _bindings(self) -> list[Binding]:
-        return [known.binding for known in self._mirror.known()]
-
-    # ---- the kernel ----------------------------------------------------------------------------
-
-    def _resync(self) -> None:
-        self._forwarding.resync(self._interfaces.indexes)
-
-    def _read_monitor(self) -> None:
-        try:
-            events = self._monitor.read()
-        except Overrun:
-            self._interfaces.look(self._links.links(), self._neighbours.neighbours())
-            self._resync()
-            self._serve_all()
-            return
-        for event in events:
-            match event:
-                case RouteChanged(protocol, _) | RouteRemoved(protocol, _):
-                    self._plan_repair(protocol)
-                case RuleChanged(protocol, _) | RuleRemoved(protocol, _):
-                    self._plan_repair(protocol)
-                case _:
-                    for news in self._interfaces.take(event):
-                        self._happened(news)
-
-    def _happened(self, news: News) -> None:
-        match news:
-            case Reindexed():
-                self._resync()
-            case Touched(link):
-                self._serve(link)
-            case HostLeft(link, host):
-                gone = self._departures.left(self._bindings(), link, host, time.time())
-                self._spawn(self._commit_each(gone))
-            case HostHeard(link, host, moved):
-                if moved:
-                    self._forwarding.update(
-                        [known.binding.prefix for known in self._forwarding.at((link, host))]
-                    )
-                back = self._departures.returned(self._bindings, link, host)
-                self._spawn(self._commit_each(back))
-            case HostForgotten(link, host):
-                if not self._forwarding.at((link, host)):
-                    self._interfaces.macs.pop((link, host), None)
-
-    def _left(self, link: str, host: IPv6Address | None) -> None:
-        now = time.time()
-        doubt = self._departures.doubt(link, host, now) if host is not None else 0.0
-        if host is not None and doubt:
-            self._loop.call_later(doubt, self._look_again, link, host)
-        else:
-            changes = self._departures.left(self._bindings(), link, host, now)
-            self._spawn(self._commit_each(changes))
-
-    def _look_again(self, link: str, host: IPv6Address) -> None:
-        """See whether a host that did not answer a moment ago is still not there."""
-        if not self._interfaces.reaches(self._neighbours.neighbours(), link, host):
-            self._left(link, host)
-
-    def _plan_repair(self, protocol: int) -> None:
-        if protocol == ROUTE_PROTOCOL and self._repair is None:
-            self._repair = self._loop.call_later(_REPAIR_PAUSE, self._put_back)
-
-    def _put_back(self) -> None:
-        self._repair = None
-        self._resync()
+    def _binding(self, prefix: IPv6Network) -> Binding | None:
+        known = self._mirror.get(prefix)
+        return None if known is None else known.binding
 
     # ---- the links -----------------------------------------------------------------------------
 
-    def _serve_all(self) -> None:
-        for name in self._access:
-            self._serve(name)
-
     def _serve(self, name: str) -> None:
         """Serve a link if it can be served, and not if it cannot."""
-        link = self._interfaces.present.get(name)
+        link = self._watch.present.get(name)
         usable = link is not None and link.up and link.carrier and self._can_send(link)
         server = self._serving.get(name)
         if server is not None and not (usable and server.interface == link):
@@ -406,7 +310,7 @@ class _RouterDaemon:
 
     def _say_ready(self) -> None:
         """Report readiness once every access link that is up is served."""
-        links = self._interfaces.present
+        links = self._watch.present
         waiting = [
             name
             for name in self._access

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv6Network
 
@@ -117,6 +117,10 @@ class Forwarding:
         found = map(self._mirror.get, self._at.get(place, ()))
         return [known for known in found if known is not None]
 
+    def places(self) -> KeysView[Place]:
+        """Return where there are hosts on our links, or were a moment ago."""
+        return self._at.keys()
+
     def _change(self, after: Mapping[IPv6Network, Traces]) -> None:
         before = {prefix: self._traces.get(prefix, NO_TRACES) for prefix in after}
         changes = difference(
@@ -160,10 +164,13 @@ class Forwarding:
             if prefix not in here:
                 self._at[place] = (*here, prefix)
 
-    def _forget(self, failures: Iterable[Failure]) -> None:
+    def _forget(self, failures: Sequence[Failure]) -> None:
         """Complain of what failed, and do not take it for done."""
+        if failures:
+            change, error = failures[0]
+            others = f", and {len(failures) - 1} other changes" if len(failures) > 1 else ""
+            self._complain(f"the kernel refused {change}: {error}{others}")
         for change, error in failures:
-            self._complain(f"the kernel refused {change}: {error}")
             prefix = change.route.source or change.route.destination
             traces = self._traces.get(prefix)
             if traces is not None:

@@ -82,16 +82,6 @@ class Interfaces:
         for entry in neighbours:
             self._neighbour(entry)
 
-    def reaches(self, neighbours: Iterable[NeighbourChanged], link: str, host: IPv6Address) -> bool:
-        """Whether the kernel knows how to reach a host on a link."""
-        return any(
-            entry.address == host
-            and self._name(entry.interface) == link
-            and bool(entry.mac)
-            and not entry.state & NeighbourState.FAILED
-            for entry in neighbours
-        )
-
     def take(self, event: Event) -> list[News]:
         """Take up what the kernel reports."""
         match event:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from ipaddress import IPv6Address
+from heapq import heapify, heappop, heappush
+from ipaddress import IPv6Network
 from math import inf
 
 from moorage.router.config import RouterConfig
 from moorage.router.leases import detached, retired
+from moorage.router.paths import Place
 from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import Change, Delete, Update
 
-_PROBING = 4.0
-"""Seconds that the kernel takes at most to find that a neighbour does not answer (RFC 4861 section
-10: three solicitations, one second apart, and the wait for the last)."""
+_AGAIN = 5.0
+"""Seconds until a change is made again that the store did not take."""
+_AWAITED = 60.0
+"""Seconds for which a host that left in silence is asked whether it is back."""
 _REMEMBERED = 4096
 """Hosts at most that have left and may turn up again as they were."""
 
@@ -29,29 +32,48 @@ class Expiry:
 
     def __init__(self, config: RouterConfig) -> None:
         self._config = config
-        self.next_timer = inf
+        # At least one entry for each binding that we anchor, not later than its time.
+        self._times: list[tuple[float, IPv6Network]] = []
+
+    @property
+    def next_timer(self) -> float:
         """When `due` may have something to do, seconds since 1970."""
+        return self._times[0][0] if self._times else inf
 
-    def note(self, binding: Binding) -> None:
+    def start(self, bindings: Iterable[Binding]) -> None:
+        """Begin with these bindings, and forget all others."""
+        me = self._config.id
+        self._times = [
+            (binding.valid_until, binding.prefix) for binding in bindings if binding.anchor == me
+        ]
+        heapify(self._times)
+
+    def note(self, binding: Binding, before: Binding | None) -> None:
         """Consider a binding that is new or was changed."""
-        if binding.anchor == self._config.id:
-            self.next_timer = min(self.next_timer, binding.valid_until)
+        if binding.anchor != self._config.id:
+            return
+        if before is None or binding.valid_until < before.valid_until:
+            heappush(self._times, (binding.valid_until, binding.prefix))
 
-    def due(self, bindings: Iterable[Binding], now: float) -> list[Change]:
-        """Return what to change now, each for itself, and set the next timer."""
-        changes: list[Change] = []
-        self.next_timer = inf
-        for binding in bindings:
-            if binding.anchor != self._config.id:
+    def due(self, get: Callable[[IPv6Network], Binding | None], now: float) -> list[Change]:
+        """Return what to change now, each for itself; ``get`` returns the binding of a prefix."""
+        changes: dict[IPv6Network, Change] = {}
+        while self._times and self._times[0][0] <= now:
+            _, prefix = heappop(self._times)
+            binding = get(prefix)
+            if binding is None or prefix in changes:
                 continue
             if binding.valid_until > now:
-                self.note(binding)
-            elif binding.held:
+                heappush(self._times, (binding.valid_until, prefix))
+                continue
+            if binding.held:
                 quarantine = self._config.lifetimes.of(binding.type).quarantine
-                changes.append(Update(retired(binding, now, quarantine), binding.seq))
+                changes[prefix] = Update(retired(binding, now, quarantine), binding.seq)
             else:
-                changes.append(Delete(binding.prefix, binding.seq))
-        return changes
+                changes[prefix] = Delete(prefix, binding.seq)
+        for prefix in changes:
+            heappush(self._times, (now + _AGAIN, prefix))
+        return [*changes.values()]
 
 
 class Departures:
@@ -63,35 +85,28 @@ class Departures:
 
     def __init__(self, config: RouterConfig) -> None:
         self._config = config
-        self._left: dict[tuple[str, IPv6Address], list[Update]] = {}
-        self._certain: dict[tuple[str, IPv6Address], float] = {}
+        self._suspects: set[Place] = set()
+        self._left: dict[Place, tuple[float, list[Update]]] = {}
 
-    def heard(self, binding: Binding, now: float) -> None:
-        """Note that a host has just asked for a binding on one of our links."""
-        if binding.serving != self._config.id or binding.link is None or binding.next_hop is None:
-            return
-        self._certain[binding.link, binding.next_hop] = now + _PROBING
-        while len(self._certain) > _REMEMBERED:
-            del self._certain[next(iter(self._certain))]
+    def missed(self, place: Place) -> bool:
+        """A host did not answer. Return whether it has left: it is to be asked twice.
 
-    def doubt(self, link: str, host: IPv6Address, now: float) -> float:
-        """Return for how many seconds it is not to be believed that a host has left.
-
-        A neighbour that fails right after it asked for something may have been probed before: the
-        host left and has come back.
+        The first time it may only be that somebody emptied the neighbour cache, or that the
+        questions began before the host came.
         """
-        return max(0.0, self._certain.get((link, host), 0.0) - now)
+        if place in self._suspects:
+            self._suspects.discard(place)
+            return True
+        self._suspects.add(place)
+        return False
 
-    def left(
-        self, bindings: Iterable[Binding], link: str, host: IPv6Address | None, now: float
-    ) -> list[Change]:
-        """Return the changes when a host, or everybody (None), is no longer on a link."""
+    def left(self, bindings: Iterable[Binding], now: float) -> list[Change]:
+        """Return the changes when these bindings' hosts are no longer where they are served."""
         changes: list[Change] = []
         for binding in bindings:
-            here = binding.serving == self._config.id and binding.link == link
-            if not here or not binding.held or binding.next_hop is None:
+            if binding.serving != self._config.id or not binding.held:
                 continue
-            if host is not None and binding.next_hop != host:
+            if binding.link is None or binding.next_hop is None:
                 continue
             lifetimes = self._config.lifetimes.of(binding.type)
             if binding.type is ServiceType.NON_PERSISTENT and not binding.is_address:
@@ -102,21 +117,29 @@ class Departures:
             gone = detached(binding, now, kept)
             changes.append(Update(gone, binding.seq))
             back = replace(binding, seq=gone.seq + 1)
-            self._left.setdefault((link, binding.next_hop), []).append(Update(back, gone.seq))
+            _, memory = self._left.pop((binding.link, binding.next_hop), (now, []))
+            self._left[binding.link, binding.next_hop] = now, [*memory, Update(back, gone.seq)]
         while len(self._left) > _REMEMBERED:
             del self._left[next(iter(self._left))]
         return changes
 
-    def returned(
-        self, bindings: Callable[[], Iterable[Binding]], link: str, host: IPv6Address
-    ) -> list[Change]:
-        """Return the changes when a host is heard on a link; mostly there are none."""
-        memory = self._left.pop((link, host), None)
-        if memory is None:
-            return []
-        still = {
-            (binding.prefix, binding.seq)
-            for binding in bindings()
-            if binding.state is BindingState.DETACHED
-        }
-        return [update for update in memory if (update.prefix, update.expected_seq) in still]
+    def is_awaited(self, place: Place, now: float) -> bool:
+        """Whether a host has left so lately that it may be back without saying so."""
+        return place in self._left and now < self._left[place][0] + _AWAITED
+
+    def returned(self, get: Callable[[IPv6Network], Binding | None], place: Place) -> list[Change]:
+        """Return the changes when a host is heard on a link; mostly there are none.
+
+        ``get`` returns the binding of a prefix.
+        """
+        self._suspects.discard(place)
+        _, memory = self._left.pop(place, (0.0, []))
+        return [update for update in memory if _is_as_left(get(update.prefix), update)]
+
+
+def _is_as_left(binding: Binding | None, update: Update) -> bool:
+    return (
+        binding is not None
+        and binding.state is BindingState.DETACHED
+        and binding.seq == update.expected_seq
+    )

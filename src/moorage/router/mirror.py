@@ -6,7 +6,9 @@ host moved, and the time since a host left.
 
 from __future__ import annotations
 
+from collections.abc import ValuesView
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 from ipaddress import IPv6Network
 
 from moorage.router.holdings import Holdings
@@ -48,7 +50,7 @@ class Mirror:
         """Remember for ``hold`` seconds that a host has left."""
         self._hold = hold
         self._bindings: dict[IPv6Network, Known] = {}
-        self._fading: set[IPv6Network] = set()
+        self._fading: list[tuple[float, IPv6Network]] = []
         self.holdings = Holdings()
         self.routers: dict[str, Router] = {}
 
@@ -56,9 +58,9 @@ class Mirror:
         """Whether somebody has or had the prefix, so that nobody else may get it."""
         return prefix in self._bindings
 
-    def known(self) -> list[Known]:
-        """Return everything about bindings."""
-        return list(self._bindings.values())
+    def known(self) -> ValuesView[Known]:
+        """Return everything about bindings, as it is now and as it changes."""
+        return self._bindings.values()
 
     def get(self, prefix: IPv6Network) -> Known | None:
         """Return what is known of a prefix."""
@@ -77,7 +79,6 @@ class Mirror:
         self.routers = {router.id: router for router in snapshot.routers}
         for binding in snapshot.bindings:
             self._put(before.get(binding.prefix), snapshot.revision, binding, now)
-        self._fading &= self._bindings.keys()
 
     def learn(self, event: Event, now: float) -> bool:
         """Take an event up; whether it said something new, a sign of life apart."""
@@ -98,7 +99,6 @@ class Mirror:
                     return False
                 del self._bindings[prefix]
                 self.holdings.remove(known.binding)
-                self._fading.discard(prefix)
                 return True
 
     def _put(self, known: Known | None, revision: int, binding: Binding, now: float) -> None:
@@ -118,22 +118,28 @@ class Mirror:
         self.holdings.add(binding)
         self._bindings[binding.prefix] = Known(revision, binding, former, quiet, until)
         if former or quiet:
-            self._fading.add(binding.prefix)
-        else:
-            self._fading.discard(binding.prefix)
+            heappush(self._fading, (until, binding.prefix))
 
     def next_timer(self) -> float | None:
         """Return when `forget` has something to do."""
-        return min((self._bindings[prefix].until for prefix in self._fading), default=None)
+        while self._fading and not self._fades(*self._fading[0]):
+            heappop(self._fading)
+        return self._fading[0][0] if self._fading else None
 
     def forget(self, now: float) -> list[IPv6Network]:
         """Forget what was before, where its time is over, and return the prefixes concerned."""
-        over = [prefix for prefix in self._fading if self._bindings[prefix].until <= now]
-        for prefix in over:
+        over: list[IPv6Network] = []
+        while (until := self.next_timer()) is not None and until <= now:
+            _, prefix = heappop(self._fading)
             known = self._bindings[prefix]
             self._bindings[prefix] = Known(known.revision, known.binding)
-            self._fading.discard(prefix)
+            over.append(prefix)
         return over
+
+    def _fades(self, until: float, prefix: IPv6Network) -> bool:
+        """Whether this is still the time of a prefix: it may have moved on since."""
+        known = self._bindings.get(prefix)
+        return known is not None and known.until == until
 
 
 def _place(binding: Binding) -> tuple[object, ...]:

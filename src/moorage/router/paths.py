@@ -95,8 +95,11 @@ class Paths:
     def of(self, known: Known, macs: Macs) -> Traces:
         """Return what a binding needs here."""
         binding, former = known.binding, known.former
-        if not binding.held or binding.is_address:
-            return NO_TRACES  # addresses are of a link whose prefix has a route of its own
+        if not binding.held:
+            return NO_TRACES
+        if binding.is_address:  # of a link whose prefix has a route of its own
+            here = binding.serving == self._me
+            return Traces(places=tuple(_place(binding))) if here else NO_TRACES
         routes: list[Route] = []
         served: list[Served] = []
         places: list[Place] = []

@@ -331,12 +331,14 @@ async def test_the_address_of_a_host_that_sleeps_is_kept_for_it() -> None:
     site, client = domain.sites[0], Plain(domain)
     await client.get(site)
     binding = await domain.binding()
-    [change] = Departures(site.config).left([binding], "acc0", SOURCE, domain.clock.now)
+    [change] = Departures(site.config).left([binding], domain.clock.now)
     await domain.store.commit([change])
     asleep = await domain.binding()
     assert (asleep.state, asleep.valid_until) == (BindingState.DETACHED, binding.valid_until)
     expiry = Expiry(site.config)
-    assert expiry.due([asleep], domain.clock.now + 3599) == []
-    [over] = expiry.due([asleep], domain.clock.now + 3600)
+    expiry.start([asleep])
+    found = {asleep.prefix: asleep}
+    assert expiry.due(found.get, domain.clock.now + 3599) == []
+    [over] = expiry.due(found.get, domain.clock.now + 3600)
     await domain.store.commit([over])
     assert (await domain.binding()).state is BindingState.RELEASED

@@ -111,8 +111,8 @@ def test_a_snapshot_replaces_everything_but_the_memory() -> None:
     mirror.learn(BindingChanged(2, replace(THERE, prefix=gone, iaid=2)), START)
     router = router_config().router(START)
     mirror.reset(Snapshot(9, (THERE,), (router,)), START)
-    assert [known.binding for known in mirror.known()] == [THERE]
-    assert mirror.known()[0].former == HERE
+    [known] = mirror.known()
+    assert (known.binding, known.former) == (THERE, HERE)
     assert mirror.routers == {"ar1": router}
     assert mirror.next_timer() == START + LINGER
     assert not mirror.learn(BindingChanged(9, HERE), START)
@@ -125,3 +125,18 @@ def test_a_sign_of_life_is_no_news() -> None:
     assert not mirror.learn(RouterChanged(2, replace(router, seen=START + 30)), START)
     assert mirror.routers["ar1"].seen == START + 30
     assert mirror.learn(RouterChanged(3, replace(router, down_sid=router.up_sid)), START)
+
+
+def test_what_was_before_ends_in_its_turn() -> None:
+    mirror = Mirror(HOLD)
+    others = [IPv6Network(f"2001:db8:a100:{number}::/64") for number in range(3)]
+    for number, prefix in enumerate(others):
+        mirror.learn(BindingChanged(1, replace(HERE, prefix=prefix, iaid=number)), START)
+        moved = replace(THERE, prefix=prefix, iaid=number)
+        mirror.learn(BindingChanged(2, moved), START + number)
+    # The last one moves again, and so is kept for longer.
+    mirror.learn(BindingChanged(3, replace(HERE, prefix=others[0], iaid=0, seq=3)), START + 1.5)
+    assert mirror.forget(START + 3) == [others[1]]
+    assert mirror.next_timer() == START + 1.5 + LINGER
+    assert mirror.forget(START + 10) == [others[0], others[2]]
+    assert mirror.next_timer() is None

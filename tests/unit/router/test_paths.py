@@ -13,8 +13,8 @@ from moorage.kernel.nftables import Attachment, FilterState, Members
 from moorage.kernel.routes import Route, RouteKind, Rule, Seg6Encap, Seg6EndDT6
 from moorage.numbers import ROUTER_DOWN_TABLE, ROUTER_LINK_TABLE_BASE
 from moorage.router.config import AccessLink, RouterConfig
-from moorage.router.mirror import LINGER, Mirror
-from moorage.router.paths import MAIN_TABLE, Macs, Paths
+from moorage.router.mirror import LINGER, Known, Mirror
+from moorage.router.paths import MAIN_TABLE, Macs, Paths, Traces
 from moorage.router.settings import RelayAgent
 from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
@@ -358,3 +358,10 @@ def test_what_is_behind_a_relay_agent_is_handed_to_it() -> None:
     found = {(route.destination, route.gateway, route.interface) for route in routes}
     assert (agent.links[0], agent.address, INTERFACES["acc0"]) in found
     assert (pool, None, INTERFACES["acc0"]) in found
+
+
+def test_an_address_has_no_route_of_its_own_and_its_host_a_place() -> None:
+    address = replace(FIRST, prefix=IPv6Network("2001:db8:1001::7/128"))
+    paths = Paths(ROUTERS[0], INTERFACES, KNOWN_ROUTERS)
+    assert paths.of(Known(1, address), MACS) == Traces(places=(("acc0", HOST),))
+    assert paths.of(Known(1, put(address, ("ar2", "acc0"))), MACS) == Traces()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from math import inf
 
 from moorage.router.lifecycle import Departures, Expiry
@@ -35,32 +35,68 @@ def after(changes: Iterable[Change]) -> dict[ServiceType, Binding]:
     return found
 
 
+PLACE = ("acc0", SOURCE)
+
+
+def lookup(*found: Binding) -> Callable[[IPv6Network], Binding | None]:
+    """Return what finds one of these bindings by its prefix."""
+    return {binding.prefix: binding for binding in found}.get
+
+
 async def test_an_anchor_releases_and_then_forgets() -> None:
     expiry = Expiry(CONFIG)
     [fixed, *_] = await bindings()
     assert expiry.next_timer == inf
-    expiry.note(fixed)
+    expiry.note(fixed, None)
     assert expiry.next_timer == fixed.valid_until
-    assert expiry.due([fixed], fixed.valid_until - 1) == []
+    assert expiry.due(lookup(fixed), fixed.valid_until - 1) == []
     assert expiry.next_timer == fixed.valid_until
-    released = after(expiry.due([fixed], fixed.valid_until))[ServiceType.FIXED]
+    released = after(expiry.due(lookup(fixed), fixed.valid_until))[ServiceType.FIXED]
     assert released.state is BindingState.RELEASED
     assert released.valid_until == fixed.valid_until + 86_400
-    assert expiry.due([released], released.valid_until) == [Delete(fixed.prefix, released.seq)]
+    expiry.note(released, fixed)
+    deletion = [Delete(fixed.prefix, released.seq)]
+    assert expiry.due(lookup(released), released.valid_until - 1) == []
+    assert expiry.due(lookup(released), released.valid_until) == deletion
+    assert expiry.due(lookup(), inf) == []
     assert expiry.next_timer == inf
+
+
+async def test_what_the_store_did_not_take_is_tried_again() -> None:
+    expiry = Expiry(CONFIG)
+    [fixed, *_] = await bindings()
+    expiry.start([fixed])
+    first = expiry.due(lookup(fixed), fixed.valid_until)
+    assert len(first) == 1
+    assert fixed.valid_until < expiry.next_timer < fixed.valid_until + 60
+    assert len(expiry.due(lookup(fixed), expiry.next_timer)) == 1
+
+
+async def test_a_binding_that_is_renewed_lives_on() -> None:
+    expiry = Expiry(CONFIG)
+    [fixed, *_] = await bindings()
+    renewed = replace(fixed, valid_until=fixed.valid_until + 100)
+    expiry.note(fixed, None)
+    expiry.note(renewed, fixed)
+    assert expiry.due(lookup(renewed), fixed.valid_until) == []
+    assert expiry.next_timer == renewed.valid_until
+    shortened = replace(fixed, valid_until=fixed.valid_until - 100)
+    expiry.note(shortened, renewed)
+    assert len(expiry.due(lookup(shortened), shortened.valid_until)) == 1
 
 
 async def test_bindings_of_other_anchors_are_theirs_to_end() -> None:
     expiry = Expiry(router_config(2))
     [fixed, *_] = await bindings()
-    expiry.note(fixed)
-    assert expiry.due([fixed], fixed.valid_until + 1) == []
+    expiry.note(fixed, None)
+    expiry.start([fixed])
+    assert expiry.due(lookup(fixed), fixed.valid_until + 1) == []
     assert expiry.next_timer == inf
 
 
 async def test_the_anchor_keeps_the_prefixes_of_a_host_that_left() -> None:
     before = await bindings()
-    gone = after(Departures(CONFIG).left(before, "acc0", SOURCE, START))
+    gone = after(Departures(CONFIG).left(before, START))
     assert {kind: binding.state for kind, binding in gone.items()} == {
         ServiceType.FIXED: BindingState.DETACHED,
         ServiceType.SESSION_LASTING: BindingState.DETACHED,
@@ -73,49 +109,47 @@ async def test_the_anchor_keeps_the_prefixes_of_a_host_that_left() -> None:
     assert all(binding.serving is None for binding in gone.values())
 
 
-async def test_a_host_that_has_just_asked_is_not_believed_to_be_gone() -> None:
+def test_a_host_is_asked_again_before_it_counts_as_gone() -> None:
     """A probe that began before the host left and came back fails after it has rebound."""
     departures = Departures(CONFIG)
-    assert departures.doubt("acc0", SOURCE, START) == 0
-    for binding in await bindings():
-        departures.heard(binding, START)
-    assert departures.doubt("acc0", SOURCE, START + 1) == 3
-    assert departures.doubt("acc1", SOURCE, START + 1) == 0
-    assert departures.doubt("acc0", SOURCE, START + 5) == 0
+    assert not departures.missed(PLACE)
+    assert not departures.missed(("acc1", SOURCE))
+    assert departures.missed(PLACE)
+    assert not departures.missed(PLACE)
+    assert departures.returned(lookup(), PLACE) == []
+    assert not departures.missed(PLACE)
 
 
-async def test_a_link_without_carrier_has_no_hosts() -> None:
+async def test_what_others_serve_is_not_concerned() -> None:
     before = await bindings()
-    assert len(Departures(CONFIG).left(before, "acc0", None, START)) == len(before)
-
-
-async def test_others_are_not_concerned() -> None:
-    before = await bindings()
-    departures = Departures(CONFIG)
-    assert departures.left(before, "acc0", OTHER, START) == []
-    assert departures.left(before, "acc1", SOURCE, START) == []
-    assert Departures(router_config(2)).left(before, "acc0", SOURCE, START) == []
-    assert departures.returned(lambda: before, "acc0", SOURCE) == []
+    departures = Departures(router_config(2))
+    assert departures.left(before, START) == []
+    assert departures.returned(lookup(*before), PLACE) == []
+    assert not departures.is_awaited(PLACE, START)
 
 
 async def test_a_host_that_was_only_silent_has_its_prefixes_back() -> None:
     before = await bindings()
     departures = Departures(CONFIG)
-    gone = after(departures.left(before, "acc0", SOURCE, START))
-    back = after(departures.returned(gone.values, "acc0", SOURCE))
+    gone = after(departures.left(before, START))
+    assert departures.is_awaited(PLACE, START + 30)
+    assert not departures.is_awaited(PLACE, START + 90)
+    assert not departures.is_awaited(("acc0", OTHER), START)
+    assert departures.returned(lookup(*gone.values()), ("acc0", OTHER)) == []
+    back = after(departures.returned(lookup(*gone.values()), PLACE))
     assert set(back) == set(ServiceType) - {ServiceType.NON_PERSISTENT}
     for binding in before:
         if binding.type in back:
             assert back[binding.type] == replace(binding, seq=binding.seq + 2)
-    assert departures.returned(gone.values, "acc0", SOURCE) == []
+    assert departures.returned(lookup(*gone.values()), PLACE) == []
 
 
 async def test_a_host_that_moved_meanwhile_stays_there() -> None:
     before = await bindings()
     departures = Departures(CONFIG)
-    gone = after(departures.left(before, "acc0", SOURCE, START))
+    gone = after(departures.left(before, START))
     moved = [
         replace(binding, serving="ar2", seq=binding.seq + 1, state=BindingState.ACTIVE)
         for binding in gone.values()
     ]
-    assert departures.returned(lambda: moved, "acc0", SOURCE) == []
+    assert departures.returned(lookup(*moved), PLACE) == []
