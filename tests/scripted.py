@@ -105,6 +105,7 @@ class Network:
         replaced: types that a Rebind finds for the grace time only.
         busy: whether a Rebind is to come again later.
         unknown: whether it has no bindings.
+        default: the type of what is asked for without one; none: it does not say.
         lies: the type that it says it gave, instead of the one that was asked for.
     """
 
@@ -116,6 +117,7 @@ class Network:
     replaced: set[ServiceType] = field(default_factory=set)
     busy: bool = False
     unknown: bool = False
+    default: ServiceType | None = LASTING
     lies: ServiceType | None = None
     heard: list[tuple[int, Message]] = field(default_factory=list)
     bindings: dict[int, IPv6Network] = field(default_factory=dict)
@@ -140,6 +142,7 @@ class Network:
         for ia in message.every(IaPd):
             kind = asked.service_type(ia.iaid)
             options.append(self._ia(message, ia, kind, about))
+            kind = kind or self.default
             if kind is not None:
                 about.append(ServiceTypeOf(ia.iaid, self.lies or kind))
         if self.knows_service:
@@ -272,7 +275,7 @@ class Host:
 
     def setsc(
         self,
-        kind: int,
+        kind: int | None,
         cookie: int | None = 1,
         *,
         on_net: bool = False,
@@ -284,6 +287,8 @@ class Host:
         """Ask as an application does and return the request's number."""
         self._request += 1
         operation = Operation.HOLD if cookie is None else Operation.SETSC
+        if kind is None:
+            operation, kind = Operation.DEFAULT, 0
         milliseconds = int(timeout * 1000)
         request = Request(self._request, operation, kind, on_net, milliseconds, lifetime)
         self.do(self.core.setsc(client, caller, request, cookie, self.now))
@@ -294,7 +299,7 @@ class Host:
 
     def ask(
         self,
-        kind: int,
+        kind: int | None,
         cookie: int | None = 1,
         *,
         on_net: bool = False,

@@ -68,7 +68,7 @@ __all__ = [
 
 def create_connection(
     address: tuple[str, int],
-    service: ServiceType,
+    service: ServiceType | None = None,
     timeout: float | None = None,
     *,
     on_net: bool = False,
@@ -79,7 +79,8 @@ def create_connection(
 
     Args:
         address: host name or IPv6 address, and port.
-        service: what the connection needs of its source address.
+        service: what the connection needs of its source address; without it, the host's policy or
+            the network chooses.
         timeout: seconds for each attempt to connect, and for the network to give an address.
         on_net: as for `setsc`.
 

@@ -19,7 +19,7 @@ from moorage.wire.notice import NOTICE_LENGTH
 
 async def setsc(
     sock: socket.socket,
-    service: ServiceType | int,
+    service: ServiceType | int | None = None,
     *,
     on_net: bool = False,
     timeout: float | None = None,  # noqa: ASYNC109 - the daemon keeps it, so that it can tell why
@@ -67,7 +67,7 @@ async def _events(connection: socket.socket) -> AsyncIterator[Event]:
 async def open_connection(
     host: str,
     port: int,
-    service: ServiceType,
+    service: ServiceType | None = None,
     *,
     on_net: bool = False,
     **kwargs: Any,

@@ -84,7 +84,7 @@ def new_request(
 
 def setsc_request(
     sock: socket.socket,
-    service: int,
+    service: int | None,
     *,
     on_net: bool,
     timeout: float | None,
@@ -103,7 +103,8 @@ def setsc_request(
     if source != "::":
         raise ValueError(f"the socket has the source address {source}: setsc() comes before bind()")
     on_net |= requires_src_on_net(sock, stacklevel=3)
-    return new_request(Operation.SETSC, service, on_net=on_net, timeout=timeout, lifetime=lifetime)
+    operation = Operation.DEFAULT if service is None else Operation.SETSC
+    return new_request(operation, service or 0, on_net=on_net, timeout=timeout, lifetime=lifetime)
 
 
 def send(sock: socket.socket, request: Request, subject: socket.socket | None) -> None:
@@ -193,7 +194,7 @@ def ask(request: Request, subject: socket.socket | None = None) -> Reply:
 
 def setsc(
     sock: socket.socket,
-    service: ServiceType | int,
+    service: ServiceType | int | None = None,
     *,
     on_net: bool = False,
     timeout: float | None = None,
@@ -205,7 +206,7 @@ def setsc(
 
     Args:
         sock: an IPv6 socket; the address stays valid for it as its type promises.
-        service: one of the four types.
+        service: one of the four types; without it, the host's policy or the network chooses.
         on_net: require a new prefix of the network that the host is on now, as
             IPV6_REQUIRE_SRC_ON_NET in the socket's IPV6_ADDR_PREFERENCES does (draft section 6.2).
         timeout: seconds to wait for the network; none leaves it to the daemon.

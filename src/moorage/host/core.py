@@ -92,7 +92,9 @@ class HostCore:
 
     def desired_routes(self) -> set[Route]:
         """Return the routes that must be in the kernel."""
-        return desired.routes(self._known.leases.all())
+        wanted = desired.routes(self._known.leases.all())
+        default = self._known.default_lease()
+        return wanted if default is None else wanted | {desired.default_route(default)}
 
     def silenced(self) -> set[desired.Neighbour]:
         """Return the neighbours that packets must not wait for: not those that are heard again."""

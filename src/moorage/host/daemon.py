@@ -375,8 +375,11 @@ class _HostDaemon:
         self._counting.apply(self._core.quotas())
 
     def _wanted(self) -> Wanted:
+        default = self._core.known.default_lease()
         addresses = {
-            lease.address: Until(lease.valid_until)
+            lease.address: Until(
+                lease.valid_until, lease.preferred_until if lease is default else 0.0
+            )
             for lease in self._core.leases
             if lease.address is not None
         }

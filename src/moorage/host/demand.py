@@ -17,10 +17,8 @@ from moorage.host.tenure import Tenure
 from moorage.host.waiting import Waiter, refusal
 from moorage.kernel.addresses import Address
 from moorage.service import ServiceType
-from moorage.wire.app import Reason, Request
+from moorage.wire.app import Operation, Reason, Request
 from moorage.wire.notice import Why
-
-_NEVER = float("inf")
 
 
 class Demand:
@@ -41,15 +39,16 @@ class Demand:
         """Take in a request of ``caller``; ``cookie`` is that of its socket, if it has one."""
         known = self._known
         try:
-            wanted = ServiceType(request.type)
+            wanted = None if request.operation is Operation.DEFAULT else ServiceType(request.type)
         except ValueError:
             known.out.append(refusal(client, request.id, Reason.BAD_REQUEST))
             return
         judgement = known.admission.judge(
             caller, cookie, wanted, known.networks.policy, now, on_net=request.on_net
         )
-        reason = judgement.decision.refusal
-        if request.lifetime and wanted is not ServiceType.SESSION_LASTING:
+        decision = judgement.decision
+        reason = decision.refusal
+        if request.lifetime and decision.type is not ServiceType.SESSION_LASTING:
             reason = Reason.BAD_REQUEST
         if reason is not Reason.NONE:
             known.out.append(refusal(client, request.id, reason))
@@ -59,10 +58,10 @@ class Demand:
             client,
             request.id,
             judgement,
-            wanted,
+            decision.type,
             now + known.config.support_wait,
             now + timeout,
-            judgement.decision.fresh,
+            decision.fresh,
             request.lifetime or None,
         )
         self._take(waiter, now)
@@ -75,7 +74,7 @@ class Demand:
             self._share(waiter, lease, now)
         elif waiter.type is not ServiceType.NON_PERSISTENT or self._delegated_anew(waiter):
             self._ask_for(waiter, now)
-        elif not self.give_ordinary(waiter, advertised=True):
+        elif not self._occupancy.give_ordinary(waiter, advertised=True):
             self._await_ordinary(waiter, now)
 
     def _delegated_anew(self, waiter: Waiter) -> bool:
@@ -86,7 +85,7 @@ class Demand:
         attachment = self._asking.attachment()
         if not waiter.fresh or attachment is None or not attachment.knows_service:
             return False
-        return attachment.offers(waiter.type)
+        return attachment.offers(ServiceType.NON_PERSISTENT)
 
     def _share(self, waiter: Waiter, lease: Lease, now: float) -> None:
         leases, admission = self._known.leases, self._known.admission
@@ -107,7 +106,7 @@ class Demand:
         )
         if attachment is None:
             self._occupancy.fail(waiter, Reason.DETACHED, now)
-        elif not attachment.offers(waiter.type):
+        elif waiter.type is not None and not attachment.offers(waiter.type):
             self._occupancy.fail(waiter, Reason.TYPE_NOT_OFFERED, now)
         elif now < attachment.unsupported_until and not attachment.knows_service:
             self._occupancy.fail(waiter, Reason.NO_SERVICE, now)
@@ -130,7 +129,12 @@ class Demand:
         if refused is not Reason.NONE:
             self._occupancy.fail(waiter, refused, now)
             return None
-        lease = Lease(known.new_iaid(), type=waiter.type, lifetime=waiter.lifetime)
+        lease = Lease(
+            known.new_iaid(),
+            type=waiter.type or ServiceType.SESSION_LASTING,
+            lifetime=waiter.lifetime,
+            untyped=waiter.type is None,
+        )
         known.leases.add(lease)
         known.admission.asked(waiter.judgement, lease.iaid)
         return lease
@@ -145,22 +149,10 @@ class Demand:
         else:
             self._known.waiting.add(waiter)
 
-    def give_ordinary(self, waiter: Waiter, *, advertised: bool) -> bool:
-        """Answer with an ordinary address, if there is one."""
-        attached = self._known.attachments.newest_first()
-        found = self._known.ordinary.best(attached, advertised=advertised)
-        if found is None:
-            return False
-        if waiter.cookie is not None:
-            self._known.ordinary.opened(found.address, waiter.cookie)
-        valid_for = _NEVER if found.valid is None else found.valid
-        self._known.out.append(waiter.granted(found.address, valid_for))
-        return True
-
     def serve_ordinary(self, now: float) -> None:
         """Answer those who wait for an ordinary address, now that one may have come."""
         for waiter in self._known.waiting.take(None):
-            if not self.give_ordinary(waiter, advertised=True):
+            if not self._occupancy.give_ordinary(waiter, advertised=True):
                 self._await_ordinary(waiter, now)
 
     def ordinary_changed(self, address: Address, now: float) -> None:
@@ -181,7 +173,7 @@ class Demand:
     def give_up(self, waiter: Waiter, reason: Reason, now: float) -> None:
         """Answer a waiter whose time is over."""
         if waiter.iaid is None:
-            if not self.give_ordinary(waiter, advertised=False):
+            if not self._occupancy.give_ordinary(waiter, advertised=False):
                 self._known.out.append(waiter.refused(Reason.TIMEOUT))
             return
         self._occupancy.fail(waiter, reason, now)

@@ -11,6 +11,7 @@ from moorage.host.attachments import Attachments
 from moorage.host.config import HostConfig
 from moorage.host.events import HostEvent
 from moorage.host.interface_id import InterfaceIdentifiers
+from moorage.host.lease import Lease
 from moorage.host.leases import Leases
 from moorage.host.naming import Naming
 from moorage.host.networks import Networks
@@ -54,6 +55,16 @@ class Known:
     def types_at_boot(self) -> list[ServiceType]:
         """The types to have an address of whenever there is a network."""
         return self.admission.policy.at_boot(self.networks.policy)
+
+    def default_lease(self) -> Lease | None:
+        """Return the lease whose address those get who know nothing of types, if any is for them.
+
+        It is one of the default type, if that is not what every network gives by itself.
+        """
+        kind = self.admission.policy.default_type(self.networks.policy)
+        if kind is None:
+            return None
+        return next((lease for lease in self.leases.usable(kind) if lease.served), None)
 
     def new_iaid(self) -> int:
         """Return an IAID that no lease has."""

@@ -20,6 +20,8 @@ class Lease(TypedAddress):
     """A delegated prefix and its address; moments are seconds on the core's clock.
 
     Attributes:
+        untyped: whether no type was asked for (5.2-d); until the network has chosen one, ``type``
+            is a mere guess.
         succeeds: the IAID of the lease whose place it takes, or is to take, if there is one.
         ask_again_at: when a lease may be asked for that takes its place.
         renew_at: T1 and ...
@@ -30,6 +32,7 @@ class Lease(TypedAddress):
     prefix: IPv6Network | None = None
     server: bytes = b""
     reach: Reachability = field(default_factory=Reachability)
+    untyped: bool = False
     succeeds: int | None = None
     ask_again_at: float = 0.0
     preferred_until: float = 0.0
@@ -39,7 +42,17 @@ class Lease(TypedAddress):
     @property
     def association(self) -> Association:
         """The lease as the network knows it."""
-        return Association(self.iaid, self.type, self.prefix)
+        return Association(self.iaid, None if self.undecided else self.type, self.prefix)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the network has still to choose the type."""
+        return self.untyped and self.address is None
+
+    def suits(self, type_: ServiceType | None, lifetime: int | None) -> bool:
+        """Whether it is what somebody is to get who wants ``type_``; none: the network's choice."""
+        mine = None if self.undecided or (self.untyped and type_ is None) else self.type
+        return (mine, self.lifetime) == (type_, lifetime)
 
     @property
     def wanted(self) -> bool:

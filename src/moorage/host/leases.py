@@ -62,19 +62,18 @@ class Leases:
                 return lease
         return None
 
-    def usable(self, type_: ServiceType, lifetime: int | None = None) -> list[Lease]:
+    def usable(self, type_: ServiceType | None, lifetime: int | None = None) -> list[Lease]:
         """Return the leases that a new socket may take: served ones first, then the newest."""
         fitting = [
             lease
             for lease in self._leases.values()
-            if (lease.type, lease.lifetime) == (type_, lifetime) and lease.usable
+            if lease.suits(type_, lifetime) and lease.usable
         ]
         return sorted(fitting, key=lambda x: (x.served, x.granted_at), reverse=True)
 
-    def requested(self, type_: ServiceType, lifetime: int | None = None) -> Lease | None:
+    def requested(self, type_: ServiceType | None, lifetime: int | None = None) -> Lease | None:
         """Return a lease that the network was asked for and has not answered."""
-        fitting = (x for x in self.awaited() if (x.type, x.lifetime) == (type_, lifetime))
-        return next(fitting, None)
+        return next((x for x in self.awaited() if x.suits(type_, lifetime)), None)
 
     def successor(self, lease: Lease) -> Lease | None:
         """Return the lease that takes the place of this one, or is to take it."""

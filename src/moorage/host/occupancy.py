@@ -16,6 +16,7 @@ from moorage.service import ServiceType
 from moorage.wire.app import Reason
 from moorage.wire.notice import Why
 
+_NEVER = float("inf")
 _RECOUNT = 1.0
 """Seconds at least between two counts of the sockets on an address."""
 
@@ -30,6 +31,10 @@ class Occupancy:
     def give(self, waiter: Waiter, lease: Lease, now: float) -> None:
         """Answer an application with the address of a lease."""
         assert lease.address is not None
+        if lease.type not in waiter.permitted:
+            # The network chose it.
+            self._known.out.append(waiter.refused(Reason.HOST_NOT_AUTHORISED))
+            return
         self._known.out.append(waiter.granted(lease.address, lease.valid_until - now))
         self._known.admission.given(waiter.judgement, lease.iaid)
         if waiter.cookie is not None:
@@ -38,12 +43,33 @@ class Occupancy:
         elif not lease.sockets:
             self.unused(lease, now)
 
+    def give_ordinary(self, waiter: Waiter, *, advertised: bool) -> bool:
+        """Answer with an ordinary address, if there is one."""
+        attached = self._known.attachments.newest_first()
+        found = self._known.ordinary.best(attached, advertised=advertised)
+        if found is None:
+            return False
+        if waiter.cookie is not None:
+            self._known.ordinary.opened(found.address, waiter.cookie)
+        valid_for = _NEVER if found.valid is None else found.valid
+        self._known.out.append(waiter.granted(found.address, valid_for))
+        return True
+
     def fail(self, waiter: Waiter, reason: Reason, now: float) -> None:
-        """Refuse an application, unless there is an address that would be renewed if it could."""
+        """Refuse an application, unless there is an address that will do instead.
+
+        One that would be renewed if it could; for who leaves the type to a network without the
+        service, the only one that such a network gives.
+        """
         fitting = self._known.leases.usable(waiter.type, waiter.lifetime)
         if fitting and not waiter.fresh:
             self.give(waiter, fitting[0], now)
-        else:
+        elif not (
+            waiter.type is None
+            and reason is Reason.NO_SERVICE
+            and ServiceType.NON_PERSISTENT in waiter.permitted
+            and self.give_ordinary(waiter, advertised=False)
+        ):
             self._known.out.append(waiter.refused(reason))
 
     def closed(self, cookie: int, now: float) -> None:

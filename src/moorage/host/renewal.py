@@ -33,18 +33,18 @@ class Renewal:
         self._asking = asking
         self._occupancy = occupancy
 
-    def fitting(self, type_: ServiceType, lifetime: int | None, now: float) -> Lease | None:
+    def fitting(self, type_: ServiceType | None, lifetime: int | None, now: float) -> Lease | None:
         """Return the lease whose address a new socket takes, if there is no need for another.
 
         ``lifetime`` is what the application limits it to, in seconds.
         """
         for lease in self._known.leases.usable(type_, lifetime):
-            left_behind = type_ is ServiceType.NON_PERSISTENT and not lease.served
+            left_behind = lease.type is ServiceType.NON_PERSISTENT and not lease.served
             if not (left_behind or self._over(lease, now) or self._being_replaced(lease)):
                 return lease
         return None
 
-    def pending(self, type_: ServiceType, lifetime: int | None) -> Lease | None:
+    def pending(self, type_: ServiceType | None, lifetime: int | None) -> Lease | None:
         """Return the lease that a request has to wait for: one that is asked for, or moving."""
         for lease in self._known.leases.usable(type_, lifetime):
             if self._being_replaced(lease):

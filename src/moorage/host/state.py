@@ -59,6 +59,7 @@ class _SavedLease(msgspec.Struct, frozen=True):
     succeeds: int | None
     sent: int
     spent: bool
+    untyped: bool
 
 
 class _SavedLink(msgspec.Struct, frozen=True):
@@ -136,6 +137,7 @@ class StateFile:
             lease.succeeds,
             lease.sent,
             lease.spent,
+            lease.untyped,
         )
 
     def _unpack(
@@ -158,6 +160,7 @@ class StateFile:
             granted_at=saved.granted_at - self._epoch,
             lifetime=saved.lifetime,
             succeeds=saved.succeeds,
+            untyped=saved.untyped,
             sent=saved.sent,
             spent=saved.spent,
             preferred_until=saved.preferred_until - self._epoch,

@@ -47,7 +47,11 @@ class Tenure:
         if not isinstance(outcome, NotUnderstood):
             attachment.knows_service = True
             self._known.serving.answered(outcome.interface, now)
-        if lease.state is State.REQUESTED and isinstance(outcome, Refused | Lost):
+        if (
+            lease.state is State.REQUESTED
+            and isinstance(outcome, Refused | Lost)
+            and not lease.undecided
+        ):
             attachment.retry_at[lease.type] = now + _RETRY_REFUSED
         match outcome:
             case Granted():
@@ -73,6 +77,8 @@ class Tenure:
             return
         new = lease.address is None
         if lease.address is None:
+            assert granted.type is not None
+            lease.type = granted.type
             lease.prefix = granted.prefix
             lease.address = self._known.identifiers.address(granted.prefix, lease.type)
             lease.granted_at = now
@@ -112,7 +118,7 @@ class Tenure:
         """Return why we do not take what was granted, or an empty text."""
         if granted.preferred > granted.valid:
             return "preferred for longer than it is valid"
-        if granted.type is not lease.type:
+        if granted.type is None or (granted.type is not lease.type and not lease.undecided):
             return "not of the type that was asked for"
         if lease.prefix is not None and granted.prefix != lease.prefix:
             return f"another prefix than {lease.prefix}"
@@ -124,7 +130,7 @@ class Tenure:
         return unwanted(granted.prefix)
 
     def _refused(self, lease: Lease, attachment: Attachment, refused: Refused, now: float) -> None:
-        if refused.reason is RefusalReason.TYPE_NOT_OFFERED:
+        if refused.reason is RefusalReason.TYPE_NOT_OFFERED and not lease.undecided:
             attachment.not_offered.add(lease.type)
         if lease.state is not State.REQUESTED:
             if lease.prefix is not None:

@@ -22,6 +22,7 @@ class Waiter:
 
     Attributes:
         judgement: by what right it waits.
+        type: the type that it is to get; none: the network's choice.
         fresh: whether only an address will do that is new (ON_NET, draft section 6.2).
         lifetime: seconds to which the application limits the address, if it does.
         iaid: the lease that it waits for, or none if it waits for an ordinary address.
@@ -30,7 +31,7 @@ class Waiter:
     client: Hashable
     id: int
     judgement: Judgement
-    type: ServiceType
+    type: ServiceType | None
     support_deadline: float
     deadline: float
     fresh: bool = False
@@ -41,6 +42,11 @@ class Waiter:
     def cookie(self) -> int | None:
         """The cookie of its socket, or none if it only holds an address."""
         return self.judgement.cookie
+
+    @property
+    def permitted(self) -> frozenset[ServiceType]:
+        """The types that it may have."""
+        return self.judgement.decision.permitted
 
     @property
     def needs_service(self) -> bool:

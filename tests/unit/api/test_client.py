@@ -317,3 +317,17 @@ def test_the_lifetime_is_asked_for(start: Start, sock: socket.socket) -> None:
     moorage.setsc(sock, LASTING, lifetime=60)
     asyncio.run(aio.setsc(sock, LASTING, lifetime=61))
     assert [request.lifetime for request in daemon.requests] == [60, 61]
+
+
+def test_without_a_type_policy_chooses(start: Start, sock: socket.socket) -> None:
+    daemon = start(gives(LOOPBACK))
+    moorage.setsc(sock)
+    asyncio.run(aio.setsc(sock))
+    moorage.setsc(sock, 0)
+    assert [(request.operation, request.type) for request in daemon.requests] == [
+        (Operation.DEFAULT, 0),
+        (Operation.DEFAULT, 0),
+        (Operation.SETSC, 0),
+    ]
+    with pytest.raises(ValueError, match="Session-lasting"):
+        moorage.setsc(sock, lifetime=60)

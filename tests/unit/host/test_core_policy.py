@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
@@ -14,7 +15,14 @@ from moorage.host.rules import Rule
 from moorage.numbers import EAI_REQUIREDIPFAILED
 from moorage.service import ServiceType
 from moorage.wire.app import Reason
-from moorage.wire.dhcp6 import Message, MessageType, NetworkPolicy, OnDemand
+from moorage.wire.dhcp6 import (
+    IaPd,
+    Message,
+    MessageType,
+    NetworkPolicy,
+    OnDemand,
+    RefusalReason,
+)
 from tests.scripted import (
     CALLER,
     FIXED,
@@ -26,8 +34,10 @@ from tests.scripted import (
     Network,
     advertisement,
     config,
+    slaac,
 )
 
+PREFIX = IPv6Network("2001:db8:1001::/64")
 FEW = QuotaTable(
     application=ApplicationLimits(addresses=2, requests=3),
     user=UserLimits(addresses=3, requests=5),
@@ -309,3 +319,154 @@ def test_an_address_in_use_becomes_the_one_that_the_network_wants() -> None:
     host.close(1)
     host.advance(100)
     assert [lease.address for lease in host.core.leases] == [address]
+
+
+# ---- who names no type ---------------------------------------------------------------------------
+
+
+def asked_types(network: Network) -> list[ServiceType | None]:
+    """The type that each Solicit asked for."""
+    found = []
+    for _, message in network.heard:
+        if message.type is MessageType.SOLICIT:
+            service = OnDemand.of(message)
+            assert service is not None
+            found += [service.service_type(ia.iaid) for ia in message.every(IaPd)]
+    return found
+
+
+def test_without_any_default_no_type_is_asked_for() -> None:
+    network = Network(default=GRACEFUL)
+    host = attached(network)
+    reply = host.ask(None, 1, caller=USER)
+    assert reply.status == 0
+    assert asked_types(network) == [None]
+    lease = host.lease(reply.address)
+    assert lease is not None
+    assert lease.type is GRACEFUL
+    assert host.ask(None, 2).address == reply.address
+    assert host.ask(GRACEFUL, 3).address == reply.address
+    assert len(network.heard) == 1
+
+
+def test_what_was_asked_for_by_type_is_not_the_networks_choice() -> None:
+    network = Network(default=LASTING)
+    host = attached(network)
+    typed = host.ask(LASTING, 1).address
+    assert host.ask(None, 2).address != typed
+    assert asked_types(network) == [LASTING, None]
+
+
+def test_those_who_wait_for_the_networks_choice_share_it() -> None:
+    network = Network(silent={WL0})
+    host = attached(network)
+    numbers = [host.setsc(None, 1), host.setsc(LASTING, 2), host.setsc(None, 3)]
+    network.silent = set()
+    host.advance(1)
+    replies = [host.replies[number] for number in numbers]
+    assert [reply.status for reply in replies] == [0, 0, 0]
+    assert replies[0].address == replies[2].address != replies[1].address
+
+
+def test_of_what_the_network_chooses_nobody_gets_what_he_may_not_have() -> None:
+    network = Network(default=FIXED)
+    host = attached(network, keep=[])
+    assert host.ask(None, 1, caller=USER).reason is Reason.HOST_NOT_AUTHORISED
+    assert host.ask(None, 2, caller=CALLER).status == 0
+    assert host.ask(None, 3, caller=USER).reason is Reason.HOST_NOT_AUTHORISED
+    host.close(2)
+    host.advance(31)
+    assert not host.core.leases
+
+
+@pytest.mark.parametrize("refuses", [RefusalReason.TYPE_NOT_OFFERED, RefusalReason.POOL_FULL])
+def test_a_refusal_says_nothing_of_other_types(refuses: RefusalReason) -> None:
+    network = Network(refuses=refuses)
+    host = attached(network)
+    assert host.ask(None, 1).reason == Reason(refuses)
+    network.refuses = None
+    assert host.ask(LASTING, 2).status == 0
+
+
+def test_a_server_that_does_not_say_what_it_gave_is_not_believed() -> None:
+    network = Network(default=None)
+    host = attached(network)
+    assert host.ask(None, 1).reason is Reason.TRY_LATER
+    assert len(network.released) == 1
+
+
+def test_without_the_service_the_network_has_one_choice() -> None:
+    host = Host(Network(knows_service=False))
+    host.attach()
+    host.hear(advertisement(None, PREFIX))
+    host.do(host.core.address_changed(slaac(WL0, PREFIX), host.now))
+    assert host.ask(None, 1).address == PREFIX[0x1234]
+    host.forget()
+    assert host.ask(None, 2).address == PREFIX[0x1234]
+    assert host.network.heard == []
+
+
+def test_the_type_by_default_is_asked_for() -> None:
+    network = Network()
+    rules = [Rule(executables=["*/mail"], default="graceful-replacement"), Rule()]
+    host = attached(network, default_type="session-lasting", rules=rules)
+    [lasting] = host.core.leases
+    assert lasting.type is LASTING
+    assert host.ask(None, 1, caller=USER).address == lasting.address
+    graceful = host.lease(host.ask(None, 2, caller=OTHER_PROGRAM).address)
+    assert graceful is not None
+    assert graceful.type is GRACEFUL
+    assert asked_types(network) == [GRACEFUL]
+
+
+def test_the_default_type_of_a_network_is_followed() -> None:
+    network = Operator(dictates=dictates(default=GRACEFUL))
+    host = Host(network, config(network_policy=Obedience.FOLLOW))
+    host.attach(heard=b"link one")
+    [lease] = host.core.leases
+    assert lease.type is GRACEFUL
+    assert host.ask(None, 1).address == lease.address
+
+
+# ---- who knows nothing of types ------------------------------------------------------------------
+
+
+def default_sources(host: Host) -> set[IPv6Address | None]:
+    """The addresses that sockets without one get by default."""
+    return {
+        route.preferred_source
+        for route in host.core.desired_routes()
+        if route.preferred_source is not None
+    }
+
+
+def test_nothing_changes_for_others_without_a_default_type() -> None:
+    host = attached(at_boot=["session-lasting"])
+    assert len(host.core.leases) == 1
+    assert default_sources(host) == set()
+    assert host.core.known.default_lease() is None
+
+
+@pytest.mark.parametrize("kind", [FIXED, LASTING, GRACEFUL])
+def test_everybody_gets_an_address_of_the_default_type(kind: ServiceType) -> None:
+    host = attached(default_type=kind.slug, linger=1.0)
+    [lease] = host.core.leases
+    assert lease.type is kind
+    assert default_sources(host) == {lease.address}
+    assert host.core.known.default_lease() is lease
+    host.detach()
+    assert default_sources(host) == set()
+    host.attach(heard=b"link one")
+    assert default_sources(host) == {lease.address}
+
+
+def test_the_default_of_all_follows_the_network() -> None:
+    network = Operator(dictates=dictates(default=LASTING))
+    host = Host(network, config(network_policy=Obedience.FOLLOW))
+    host.attach(heard=b"link one")
+    [lease] = host.core.leases
+    assert default_sources(host) == {lease.address}
+    host.detach()
+    network.dictates = None
+    host.attach(heard=b"link two")
+    assert default_sources(host) == set()

@@ -36,6 +36,7 @@ def lease(state: State = State.IN_USE, path: Path | None = PATH) -> Lease:
         succeeds=6,
         sent=1234,
         spent=True,
+        untyped=True,
         sockets={1, 2},
     )
 
