@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import socket
 import struct
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final
 
+from moorage.kernel import socket_filter
 from moorage.kernel.icmpv6 import raw_socket
 from moorage.wire.dhcp6 import ALL_RELAY_AGENTS_AND_SERVERS, CLIENT_PORT, SERVER_PORT
 
@@ -19,7 +19,6 @@ _ALL_ROUTERS: Final = "ff02::2"
 _ROUTER_ADVERTISEMENT: Final = 134
 _LARGEST: Final = 65535
 _ETH_P_IPV6: Final = 0x86DD
-_SO_ATTACH_FILTER: Final = 26
 _IPV6_HEADER: Final = struct.Struct("!4xHBB16s16s")
 _UDP_HEADER: Final = struct.Struct("!HHHxx")
 _HEADERS: Final = _IPV6_HEADER.size + _UDP_HEADER.size
@@ -49,14 +48,14 @@ class DhcpSocket:
 
     def __init__(self) -> None:
         self._udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        _attach(self._udp, _DROP)
+        socket_filter.attach(self._udp, [socket_filter.DROP])
         kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
         self._packets = socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_IPV6))
-        _attach(self._packets, _DROP)
+        socket_filter.attach(self._packets, [socket_filter.DROP])
         with contextlib.suppress(BlockingIOError):
             while self._packets.recv(1):  # what came before the filter
                 pass
-        _attach(self._packets, _TO_CLIENT_PORT)
+        socket_filter.attach(self._packets, _TO_CLIENT_PORT)
 
     def fileno(self) -> int:
         """Readable when there is something to `receive`."""
@@ -149,22 +148,11 @@ def _from(source: IPv6Address, interface: int) -> tuple[int, int, bytes]:
     return socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, info
 
 
-_Instruction = tuple[int, int, int, int]
-
-_DROP: Final[tuple[_Instruction, ...]] = ((0x06, 0, 0, 0),)
-_TO_CLIENT_PORT: Final[tuple[_Instruction, ...]] = (
-    (0x30, 0, 0, _NEXT_HEADER_OFFSET),  # load the next header
-    (0x15, 0, 3, socket.IPPROTO_UDP),
-    (0x28, 0, 0, _DESTINATION_PORT_OFFSET),  # load the destination port
-    (0x15, 0, 1, CLIENT_PORT),
-    (0x06, 0, 0, _LARGEST),  # take the packet
-    (0x06, 0, 0, 0),  # drop it
+_TO_CLIENT_PORT: Final = (
+    (socket_filter.LOAD_BYTE, 0, 0, _NEXT_HEADER_OFFSET),
+    (socket_filter.IF_EQUAL, 0, 3, socket.IPPROTO_UDP),
+    (socket_filter.LOAD_HALF, 0, 0, _DESTINATION_PORT_OFFSET),
+    (socket_filter.IF_EQUAL, 0, 1, CLIENT_PORT),
+    socket_filter.TAKE,
+    socket_filter.DROP,
 )
-
-
-def _attach(sock: socket.socket, instructions: tuple[_Instruction, ...]) -> None:
-    """Let a socket receive only what a filter takes."""
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
-    buffer = ctypes.create_string_buffer(code, len(code))
-    program = struct.pack("@HP", len(instructions), ctypes.addressof(buffer))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)

@@ -10,7 +10,6 @@ everything here is synchronous, except for what multicast groups bring (`Netlink
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
@@ -19,6 +18,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
+
+from moorage.kernel import socket_filter
 
 NETLINK_ROUTE: Final = 0
 NETLINK_SOCK_DIAG: Final = 4
@@ -48,17 +49,11 @@ _NETLINK_ADD_MEMBERSHIP: Final = 1
 _NETLINK_CAP_ACK: Final = 10
 _NETLINK_EXT_ACK: Final = 11
 _NETLINK_GET_STRICT_CHK: Final = 12
-_SO_ATTACH_FILTER: Final = 26
 _SO_SNDBUFFORCE: Final = 32
 _SO_RCVBUFFORCE: Final = 33
 
 _NLA_F_NESTED: Final = 0x8000
 _NLA_TYPE_MASK: Final = 0x3FFF
-
-_BPF_LD_W_ABS: Final = 0x20
-_BPF_JEQ_K: Final = 0x15
-_BPF_RET_K: Final = 0x06
-_BPF_INSTRUCTION: Final = struct.Struct("=HBBI")
 
 _HEADER: Final = struct.Struct("=IHHII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
@@ -165,20 +160,16 @@ class NetlinkSocket:
             self._socket.setsockopt(socket.SOL_SOCKET, limited, size)
 
     def _leave_out(self, port: int) -> None:
-        # Classic BPF: load the word of the header that holds the port, which it takes for one in
-        # network byte order; drop the message if it is this one, keep it otherwise.
-        program = b"".join(
-            _BPF_INSTRUCTION.pack(*instruction)
-            for instruction in (
-                (_BPF_LD_W_ABS, 0, 0, 12),
-                (_BPF_JEQ_K, 0, 1, socket.htonl(port)),
-                (_BPF_RET_K, 0, 0, 0),
-                (_BPF_RET_K, 0, 0, 0xFFFFFFFF),
-            )
+        # The word of the header that holds the port is taken for one in network byte order.
+        socket_filter.attach(
+            self._socket,
+            [
+                (socket_filter.LOAD_WORD, 0, 0, 12),
+                (socket_filter.IF_EQUAL, 0, 1, socket.htonl(port)),
+                socket_filter.DROP,
+                socket_filter.TAKE,
+            ],
         )
-        kept = ctypes.create_string_buffer(program, len(program))
-        filter_ = struct.pack("@HP", len(program) // _BPF_INSTRUCTION.size, ctypes.addressof(kept))
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_)
 
     def __enter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -32,8 +33,12 @@ class Arrival:
     unicast: bool = False
 
 
-class TooMany(Exception):
-    """An arrival that is not looked at; the text says why."""
+class TooMany(StrEnum):
+    """Why an arrival is not looked at."""
+
+    IN_ALL = "more than can be answered"
+    OF_ONE_CLIENT = "more of one client than can be answered"
+    OF_STRANGERS = "more of clients without a binding than are looked at"
 
 
 class Bucket:
@@ -79,28 +84,27 @@ class Inbox:
         self._under_way = 0
         self._strangers_under_way = 0
 
-    def put(self, arrival: Arrival, client: bytes, known: bool, now: float) -> None:
-        """Take in an arrival.
+    def refuses(self, client: bytes, known: bool, now: float) -> TooMany | None:
+        """Tell whether there is no room for an arrival; if there is, `put` it in.
 
         Args:
-            arrival: what came.
             client: the DUID in it; empty: there is none.
             known: whether that client has a binding.
             now: seconds on any clock.
-
-        Raises:
-            TooMany: it is dropped.
         """
-        queue = self._known if known else self._strangers
-        if len(queue) >= _QUEUED:
-            raise TooMany("more than can be answered")
-        if client and self._of_client[client] >= _OF_ONE_CLIENT:
-            raise TooMany("more of one client than can be answered")
         if not (known or self._bucket.take(now)):
-            raise TooMany("more of clients without a binding than are looked at")
+            return TooMany.OF_STRANGERS
+        if len(self._known if known else self._strangers) >= _QUEUED:
+            return TooMany.IN_ALL
+        if client and self._of_client[client] >= _OF_ONE_CLIENT:
+            return TooMany.OF_ONE_CLIENT
+        return None
+
+    def put(self, arrival: Arrival, client: bytes, known: bool) -> None:
+        """Take in an arrival that is not refused."""
         if client:
             self._of_client[client] += 1
-        queue.append(Work(arrival, client, known))
+        (self._known if known else self._strangers).append(Work(arrival, client, known))
 
     def take(self) -> Work | None:
         """Return what is to be answered next, if something is."""

@@ -11,14 +11,14 @@ from moorage.complaints import Complaints
 from moorage.kernel.links import Link
 from moorage.router.advertising import Advertiser, Send, advertisement
 from moorage.router.config import AccessLink, RouterConfig
-from moorage.router.inbox import Inbox, TooMany, Work
+from moorage.router.inbox import Inbox, Work
 from moorage.router.server import DelegationServer
-from moorage.router.sockets import DhcpSocket, RouterSocket
+from moorage.router.sockets import DhcpSocket, NewcomerSocket, RouterSocket
 from moorage.wire import nd
 from moorage.wire.errors import WireError
 
 _AT_ONCE = 64
-"""Messages that are read before anything else may happen."""
+"""Messages that are read from a socket before anything else may happen."""
 
 
 class LinkServer:
@@ -48,13 +48,15 @@ class LinkServer:
         self._advertiser = Advertiser(
             advertisement(config, link, interface.mac), config.ra_interval
         )
-        self._dhcp = DhcpSocket(interface.name, interface.index)
-        try:
+        with contextlib.ExitStack() as opened:
+            self._dhcp = DhcpSocket(interface.name, interface.index)
+            opened.callback(self._dhcp.close)
+            self._newcomers = NewcomerSocket(interface.name, interface.index)
+            opened.callback(self._newcomers.close)
             self._routers = RouterSocket(interface.name, interface.index)
-        except OSError:
-            self._dhcp.close()
-            raise
-        self._loop.add_reader(self._dhcp, self._read_dhcp)
+            opened.pop_all()
+        for source in (self._dhcp, self._newcomers):
+            self._loop.add_reader(source, self._read_dhcp, source)
         self._loop.add_reader(self._routers, self._read_solicitations)
         server.reconfigurer.attach(link.interface, self._dhcp.send)
         self._advertise()
@@ -66,7 +68,7 @@ class LinkServer:
     def close(self) -> None:
         """Stop to serve."""
         self._server.reconfigurer.detach(self._link.interface)
-        for source in (self._dhcp, self._routers):
+        for source in (self._dhcp, self._newcomers, self._routers):
             self._loop.remove_reader(source)
             source.close()
         if self._timer is not None:
@@ -74,17 +76,18 @@ class LinkServer:
         for task in self._tasks:
             task.cancel()
 
-    def _read_dhcp(self) -> None:
+    def _read_dhcp(self, source: DhcpSocket | NewcomerSocket) -> None:
         now = time.monotonic()
         for _ in range(_AT_ONCE):
-            arrival = self._dhcp.receive()
-            if arrival is None:
+            datagram = source.receive()
+            if datagram is None:
                 break
-            client, known = self._server.sender(arrival.data)
-            try:
-                self._inbox.put(arrival, client, known, now)
-            except TooMany as error:
-                self._complaints.complain("DHCPv6 flood", self._link.interface, error)
+            client, known = self._server.sender(datagram.data)
+            too_many = self._inbox.refuses(client, known, now)
+            if too_many is None:
+                self._inbox.put(datagram.arrival(), client, known)
+            else:
+                self._complaints.complain("DHCPv6 flood", self._link.interface, too_many)
         self._answer_some()
 
     def _answer_some(self) -> None:

@@ -6,8 +6,9 @@ import socket
 import struct
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Final
+from typing import Final, NamedTuple
 
+from moorage.kernel import socket_filter
 from moorage.kernel.icmpv6 import raw_socket
 from moorage.router.advertising import ALL_ROUTERS
 from moorage.router.inbox import Arrival
@@ -26,6 +27,25 @@ _SO_RCVBUFFORCE: Final = 33
 _PACKET_INFO: Final = 20
 """Bytes of a struct in6_pktinfo: the address that a datagram was sent to, and the interface."""
 _MULTICAST: Final = 0xFF
+_DESTINATION: Final = socket_filter.NETWORK_HEADER + 24
+_MESSAGE_TYPE: Final = 8
+"""Where a socket filter finds the first octet of the destination, and of the UDP payload."""
+_NEWCOMERS: Final = (
+    (socket_filter.LOAD_BYTE, 0, 0, _MESSAGE_TYPE),
+    (socket_filter.IF_EQUAL, 2, 0, MessageType.SOLICIT),
+    (socket_filter.IF_EQUAL, 1, 0, MessageType.INFORMATION_REQUEST),
+    socket_filter.DROP,
+    socket_filter.TAKE,
+)
+_NO_NEWCOMERS: Final = (
+    (socket_filter.LOAD_BYTE, 0, 0, _DESTINATION),
+    (socket_filter.IF_EQUAL, 0, 3, _MULTICAST),
+    (socket_filter.LOAD_BYTE, 0, 0, _MESSAGE_TYPE),
+    (socket_filter.IF_EQUAL, 2, 0, MessageType.SOLICIT),
+    (socket_filter.IF_EQUAL, 1, 0, MessageType.INFORMATION_REQUEST),
+    socket_filter.TAKE,
+    socket_filter.DROP,
+)
 _HOP_LIMIT: Final = struct.Struct("=i")
 _INTERFACE: Final = struct.Struct("=I")
 _ROUTER_SOLICITATION: Final = 133
@@ -40,8 +60,22 @@ class Received:
     source: IPv6Address
 
 
+class Datagram(NamedTuple):
+    """A DHCPv6 message as it came."""
+
+    data: bytes
+    sender: str
+    unicast: bool
+
+    def arrival(self) -> Arrival:
+        """Return the same, with an address that can be worked with."""
+        return Arrival(self.data, _address(self.sender), self.unicast)
+
+
 class DhcpSocket:
     """The DHCPv6 server port of one interface; another server may have it on another interface.
+
+    What clients send to all servers before they know one is for a `NewcomerSocket`.
 
     Raises:
         OSError: the interface is gone, the port is taken there, or our rights do not suffice.
@@ -55,7 +89,10 @@ class DhcpSocket:
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
             _make_room(self._socket)
+            socket_filter.attach(self._socket, _NO_NEWCOMERS)
             self._socket.bind(("::", SERVER_PORT))
+            # From now on: the port was free, and our other socket may have it, too.
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             for group in (ALL_RELAY_AGENTS_AND_SERVERS, ALL_SERVERS):
                 _join(self._socket, group, index)
         except OSError:
@@ -66,7 +103,7 @@ class DhcpSocket:
         """Readable when there is something to `receive`."""
         return self._socket.fileno()
 
-    def receive(self) -> Arrival | None:
+    def receive(self) -> Datagram | None:
         """Return the next message that has arrived, if there is one."""
         try:
             data, ancillary, _, sender = self._socket.recvmsg(
@@ -78,7 +115,7 @@ class DhcpSocket:
             (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO) and value[0] != _MULTICAST
             for level, kind, value in ancillary
         )
-        return Arrival(data, _address(sender[0]), unicast)
+        return Datagram(data, sender[0], unicast)
 
     def send(self, data: bytes, destination: IPv6Address) -> None:
         """Send to a client or relay agent on this interface, from our own address there.
@@ -89,6 +126,46 @@ class DhcpSocket:
         relayed = data[0] == MessageType.RELAY_REPL
         port = SERVER_PORT if relayed else CLIENT_PORT
         self._socket.sendto(data, (str(destination), port, 0, self._index))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+class NewcomerSocket:
+    """Receives what clients send to all servers of a link before they know one.
+
+    Anybody can send that in any number. A queue of its own in the kernel keeps it from pushing out
+    what hosts send that hold something, above all after a move.
+
+    Raises:
+        OSError: the interface is gone, or has no `DhcpSocket`.
+    """
+
+    def __init__(self, interface: str, index: int) -> None:
+        self._socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            _bind_to(self._socket, interface)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _make_room(self._socket)
+            socket_filter.attach(self._socket, _NEWCOMERS)
+            self._socket.bind((str(ALL_RELAY_AGENTS_AND_SERVERS), SERVER_PORT, 0, index))
+            _join(self._socket, ALL_RELAY_AGENTS_AND_SERVERS, index)
+        except OSError:
+            self._socket.close()
+            raise
+
+    def fileno(self) -> int:
+        """Readable when there is something to `receive`."""
+        return self._socket.fileno()
+
+    def receive(self) -> Datagram | None:
+        """Return the next message that has arrived, if there is one."""
+        try:
+            data, sender = self._socket.recvfrom(_LARGEST)
+        except OSError:
+            return None
+        return Datagram(data, sender[0], False)
 
     def close(self) -> None:
         """Close the socket."""
