@@ -57,7 +57,7 @@ from moorage.wire.dhcp6 import (
     decode_message,
 )
 from tests.domain import ANY, Client, ia, lease, router_config
-from tests.lab.test_router_daemon import interface, reached, set_up
+from tests.lab.plain_host import interface, reached, set_up
 
 pytestmark = pytest.mark.netns
 
