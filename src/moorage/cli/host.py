@@ -24,13 +24,20 @@ from moorage.host.state import StateError
 )
 @click.option("--verbose", is_flag=True, help="Say what happens to addresses and links.")
 def host(config: Path, verbose: bool) -> None:
-    """Run the host daemon: typed source addresses for the applications of this host."""
-    settings = configuration.load(config, HostConfig)
+    """Run the host daemon: typed source addresses for the applications of this host.
+
+    On SIGHUP it reads the configuration file again.
+    """
+
+    def load() -> HostConfig:
+        return configuration.load(config, HostConfig)
+
+    settings = load()
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(message)s",
     )
     try:
-        asyncio.run(daemon.run(settings))
+        asyncio.run(daemon.run(settings, load))
     except (StateError, ValueError) as error:
         raise click.ClickException(str(error)) from None

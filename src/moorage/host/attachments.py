@@ -53,6 +53,10 @@ class Attachments:
         present = {self.name(each): self._attached[each].traits for each in self._settled}
         return self._last | present
 
+    def use(self, names: Collection[str]) -> None:
+        """Use the interfaces with these names, as soon as the kernel has told of them anew."""
+        self._names = frozenset(names)
+
     def get(self, interface: int | None) -> Attachment | None:
         """Return the attachment of an interface, if it has one."""
         return None if interface is None else self._attached.get(interface)

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import msgspec
 
+from moorage.config import ConfigError
 from moorage.host.lifetimes import Lifetimes
 from moorage.host.naming import DnsConfig
 from moorage.host.quota import QuotaTable
 from moorage.host.rules import Rule, default_rules, types_delegated, types_of
 from moorage.management.config import HostManagement
 from moorage.service import ServiceType
+
+_AT_START = ("socket", "state", "management", "dns")
+"""Keys that a running daemon cannot take over."""
 
 
 class RetireSlaac(StrEnum):
@@ -99,6 +103,16 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         for key in ("linger", "dwell", "hold", "wait", "support_wait", "unsupported_memory"):
             if getattr(self, key) < 0:
                 raise ValueError(f"{key}: must not be negative")
+
+    def check_takes_over(self, before: HostConfig) -> None:
+        """Check that a daemon can go on with this configuration in the place of another.
+
+        Raises:
+            ConfigError: it differs in what counts at the start only.
+        """
+        for key in _AT_START:
+            if getattr(self, key) != getattr(before, key):
+                raise ConfigError(f"{key}: another value needs a restart")
 
     @property
     def types_at_boot(self) -> frozenset[ServiceType]:

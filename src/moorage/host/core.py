@@ -247,6 +247,14 @@ class HostCore:
             if lease is not None:
                 lease.sent = sent
 
+    def reconfigure(self, config: HostConfig, now: float) -> list[Action]:
+        """Go by another configuration; what is in use stays in use."""
+        self._known.reconfigure(config)
+        self._demand.policy_changed(now)
+        self._movement.review(now)
+        self._asking.send(now)
+        return self._flush()
+
     def poll(self, now: float) -> list[Action]:
         """Do what is due."""
         known = self._known

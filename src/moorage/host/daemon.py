@@ -13,6 +13,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, ParamSpec
 
 from moorage.complaints import Complaints
+from moorage.config import ConfigError
 from moorage.host.actions import (
     Action,
     AddLinkLocal,
@@ -82,11 +83,15 @@ def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-async def run(config: HostConfig) -> None:
+async def run(config: HostConfig, load: Callable[[], HostConfig]) -> None:
     """Run the host daemon until SIGTERM or SIGINT.
 
     Addresses and routes stay in the kernel when it ends, so that connections go on; the next
-    start takes them up again.
+    start takes them up again. On SIGHUP it takes over what ``load`` returns: all of it, or nothing.
+
+    Args:
+        config: the host.
+        load: reads the configuration again; raises `ConfigError` if that is not to be used.
 
     Raises:
         OSError: the kernel, our rights or the files do not suffice.
@@ -99,6 +104,7 @@ async def run(config: HostConfig) -> None:
         loop.add_signal_handler(number, stop.set)
     daemon.start()
     await daemon.inside.start()
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload, load)
     notify("READY=1")
     await stop.wait()
     notify("STOPPING=1")
@@ -168,6 +174,21 @@ class _HostDaemon:
             self._config.socket, self._request, self._hung_up, self._complaints
         )
         self._look()
+
+    def reload(self, load: Callable[[], HostConfig]) -> None:
+        """Go by another configuration from now on, unless there is something wrong with it."""
+        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            config = load()
+            config.check_takes_over(self._config)
+        except ConfigError as error:
+            _log.error("the configuration stays as it was: %s", error)
+        else:
+            _log.info("taking over the configuration")
+            self._config = config
+            self._do(self._core.reconfigure(config, _now()))
+            self._look()
+        notify("READY=1")
 
     def close(self) -> None:
         """Stop listening; the kernel keeps addresses and routes."""

@@ -46,6 +46,13 @@ class Known:
         self.watchers = Watchers()
         self.out: list[Action] = []
 
+    def reconfigure(self, config: HostConfig) -> None:
+        """Go by another configuration from now on."""
+        self.config = config
+        self.admission.change(config)
+        self.attachments.use(config.interfaces)
+        self.serving.dwell = config.dwell
+
     @property
     def service_known(self) -> bool:
         """Whether any link that we are on has shown that it knows the service."""

@@ -21,7 +21,7 @@ class Serving:
     """The present interface, and the one that is being tried."""
 
     def __init__(self, dwell: float) -> None:
-        self._dwell = dwell
+        self.dwell = dwell
         self._since = float("-inf")
         self._silent: set[int] = set()
         self._give_up_at = 0.0
@@ -77,7 +77,7 @@ class Serving:
             if not gave_up:
                 return None
             # The silent link may have moved our bindings and lost the Reply: take them back.
-        elif self.current is not None and now < self._since + self._dwell:
+        elif self.current is not None and now < self._since + self.dwell:
             return None
         self.trying = best.interface
         self._give_up_at = now + self._wait
@@ -89,5 +89,5 @@ class Serving:
             return self._give_up_at
         newest = next((a.interface for a in attached if a.interface not in self._silent), None)
         if self.current is not None and newest is not None and newest != self.current:
-            return self._since + self._dwell
+            return self._since + self.dwell
         return None

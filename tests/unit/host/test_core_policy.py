@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
 
 import pytest
 
+from moorage.accounts import UserId
+from moorage.config import ConfigError
 from moorage.host.config import Obedience
 from moorage.host.lifecycle import State
 from moorage.host.quota import ApplicationLimits, HostLimits, QuotaTable, UserLimits
 from moorage.host.rules import Rule
+from moorage.management.config import HostManagement
 from moorage.numbers import EAI_REQUIREDIPFAILED
 from moorage.service import ServiceType
 from moorage.wire.app import Reason
@@ -30,10 +34,12 @@ from tests.scripted import (
     LASTING,
     USER,
     WL0,
+    WL1,
     Host,
     Network,
     advertisement,
     config,
+    link,
     slaac,
 )
 
@@ -470,3 +476,87 @@ def test_the_default_of_all_follows_the_network() -> None:
     network.dictates = None
     host.attach(heard=b"link two")
     assert default_sources(host) == set()
+
+
+# ---- another policy file -------------------------------------------------------------------------
+
+
+def reconfigure(host: Host, **changes: object) -> None:
+    host.do(host.core.reconfigure(config(**changes), host.now))
+
+
+def test_another_policy_holds_for_the_next_request() -> None:
+    host = attached()
+    used = host.ask(LASTING, 1, caller=USER).address
+    reconfigure(host, rules=[Rule(users=[UserId(0)])])
+    assert host.ask(LASTING, 2, caller=USER).reason is Reason.HOST_NOT_AUTHORISED
+    host.advance(100)
+    assert host.lease(used) is not None
+
+
+def test_types_at_boot_come_and_go() -> None:
+    host = attached(at_boot=["session-lasting", "fixed"])
+    assert {lease.type for lease in host.core.leases} == {LASTING, FIXED}
+    host.ask(LASTING, 1)
+    reconfigure(host, at_boot=["graceful-replacement"], keep=[])
+    host.advance(31)
+    assert {lease.type for lease in host.core.leases} == {LASTING, GRACEFUL}
+    host.close(1)
+    host.advance(31)
+    assert {lease.type for lease in host.core.leases} == {GRACEFUL}
+
+
+def test_a_type_that_is_no_longer_wanted_is_no_longer_asked_for() -> None:
+    network = Network(silent={WL0})
+    host = attached(network, at_boot=["fixed"])
+    reconfigure(host)
+    assert not host.core.leases
+    host.forget()
+    host.advance(100)
+    assert network.heard == []
+
+
+def test_the_default_of_all_comes_and_goes() -> None:
+    host = attached(linger=1.0)
+    reconfigure(host, default_type="session-lasting")
+    [lease] = host.core.leases
+    assert default_sources(host) == {lease.address}
+    reconfigure(host, linger=1.0)
+    assert default_sources(host) == set()
+    host.advance(10)
+    assert not host.core.leases
+
+
+def test_other_quotas_hold_at_once() -> None:
+    host = attached(quota=FEW)
+    assert [fresh(host, n) for n in (1, 2, 3)] == [Reason.NONE] * 2 + [Reason.HOST_QUOTA]
+    reconfigure(host, quota=MANY)
+    assert fresh(host, 4) is Reason.NONE
+    reconfigure(host, quota=FEW)
+    assert fresh(host, 5) is Reason.HOST_QUOTA
+
+
+def test_other_interfaces_are_used() -> None:
+    host = attached(interfaces=["wl0"])
+    address = host.ask(LASTING, 1).address
+    reconfigure(host, interfaces=["wl1"])
+    host.do(host.core.link_changed(link(WL0), host.now))
+    host.attach(WL1, heard=b"link two")
+    lease = host.lease(address)
+    assert lease is not None
+    assert lease.path is not None
+    assert lease.path.interface == WL1
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"socket": Path("/tmp/other")}, "socket"),
+        ({"state": Path("/tmp/other")}, "state"),
+        ({"management": HostManagement(events=7)}, "management"),
+    ],
+)
+def test_what_counts_at_the_start_only(change: dict[str, object], key: str) -> None:
+    config(linger=3.0).check_takes_over(config())
+    with pytest.raises(ConfigError, match=f"^{key}: another value needs a restart$"):
+        config(**change).check_takes_over(config())
