@@ -6,7 +6,6 @@ import asyncio
 import hmac
 import logging
 import queue
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -35,9 +34,7 @@ from moorage.router.server import DelegationServer
 from moorage.store.memory import MemoryStore
 from moorage.store.protocol import BindingChanged, Change, Delete
 from moorage.wire.dhcp6 import (
-    ALL_RELAY_AGENTS_AND_SERVERS,
     ALL_SERVERS,
-    CLIENT_PORT,
     SERVER_PORT,
     Authentication,
     ClientId,
@@ -57,59 +54,13 @@ from moorage.wire.dhcp6 import (
     decode_message,
 )
 from tests.domain import ANY, Client, ia, lease, router_config
+from tests.lab.endpoint import PORT_7, Endpoint
 from tests.lab.plain_host import interface, reached, set_up
 
 pytestmark = pytest.mark.netns
 
 ANYWHERE = IPv6Network("::/0")
 PATIENCE = 10.0
-PORT_7 = InterfaceId(b"port 7")
-
-
-class Endpoint(Client):
-    """A DHCPv6 client of somebody else on the mobile host, or a relay agent there."""
-
-    def __init__(self, lab: Lab, stack: ExitStack, port: int = CLIENT_PORT) -> None:
-        self.node = lab.node("mn")
-        self.index, source = self.node.call(interface, "wl0")
-        super().__init__(time.time, None, speaks=False, source=source)  # type: ignore[arg-type]
-        self.socket = stack.enter_context(self.node.socket(socket.AF_INET6, socket.SOCK_DGRAM))
-        self.socket.bind((str(source), port, 0, self.index))
-        self.socket.settimeout(0.5)
-        self.router = ""
-
-    def send(self, data: bytes, target: IPv6Address = ALL_RELAY_AGENTS_AND_SERVERS) -> None:
-        self.socket.sendto(data, (str(target), SERVER_PORT, 0, self.index))
-
-    def receive(self) -> Message | Relay | None:
-        """The next message, if one comes soon; `router` is who sent it."""
-        try:
-            data, sender = self.socket.recvfrom(4096)
-        except TimeoutError:
-            return None
-        self.router = sender[0].partition("%")[0]
-        return decode_message(data)
-
-    def exchange(self, message: Message) -> Message:
-        """The answer to a message."""
-        for _ in range(20):
-            self.send(message.encode())
-            end = time.monotonic() + 0.5
-            while time.monotonic() < end and (reply := self.receive()) is not None:
-                if isinstance(reply, Message) and reply.transaction_id == message.transaction_id:
-                    return reply
-        raise AssertionError("no router answers")
-
-    def relay(self, inside: bytes, link: IPv6Address, target: IPv6Address) -> Relay:
-        """The answer to a message that is passed on as a relay agent does."""
-        content = (PORT_7, RelayMessageOption(inside))
-        forward = Relay(MessageType.RELAY_FORW, 0, link, IPv6Address("fe80::c11e"), content)
-        for _ in range(20):
-            self.send(forward.encode(), target)
-            reply = self.receive()
-            if isinstance(reply, Relay):
-                return reply
-        raise AssertionError("no router answers")
 
 
 @pytest.fixture
