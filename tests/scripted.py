@@ -14,6 +14,7 @@ from moorage.host.actions import (
     Answer,
     CountSockets,
     DestroySockets,
+    Notify,
     SendDhcp,
     Tell,
 )
@@ -198,6 +199,7 @@ class Host:
         self.core = HostCore(config, DUID, SECRET, Random(seed))
         self.done: list[Action] = []
         self.replies: dict[int, Reply] = {}
+        self.notices: list[Notify] = []
         self.sockets: dict[IPv6Address, set[int]] = {}
         self._request = 0
         self._arriving: deque[tuple[int, Message]] = deque()
@@ -218,6 +220,8 @@ class Host:
                 case Answer(_, reply):
                     assert reply.id not in self.replies
                     self.replies[reply.id] = reply
+                case Notify():
+                    self.notices.append(action)
                 case CountSockets(address):
                     found = self.sockets.get(address, set())
                     self._do(self.core.sockets_counted(address, found, self.now))

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from moorage.host.actions import SendDhcp
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
+from moorage.host.subject import Subject
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import IaPd, Message, MessageType, RefusalReason
 from tests.scripted import WL0, WL1, Host, Network, advertisement, config, slaac
@@ -42,7 +43,8 @@ class HostMachine(RuleBasedStateMachine):
         self.config = config(at_boot=boot, linger=linger, dwell=dwell, hold=hold)
         self.network = Network()
         self.host = Host(self.network, self.config, seed=seed)
-        self.cookie = 0
+        self.cookie = self.watches = 0
+        self.watching: set[str] = set()
         self.host.attach(heard=LINKS[1])
 
     # ---- links ---------------------------------------------------------------------------------
@@ -161,6 +163,15 @@ class HostMachine(RuleBasedStateMachine):
     @rule(client=st.sampled_from("ab"))
     def hang_up(self, client: str) -> None:
         self.host.core.client_gone(client)
+        self.watching.discard(client)
+
+    @rule(data=st.data(), client=st.sampled_from("ab"))
+    def watch(self, data: st.DataObject, client: str) -> None:
+        self.watches += 1
+        subject = Subject(data.draw(st.integers(0, self.cookie)), None)
+        self.host.do(self.host.core.watch(client, -self.watches, subject, self.host.now))
+        if self.host.replies[-self.watches].status == 0:
+            self.watching.add(client)
 
     @precondition(lambda self: self.alive())
     @rule(data=st.data(), announced=st.booleans())
@@ -212,6 +223,17 @@ class HostMachine(RuleBasedStateMachine):
         for lease in self.host.core.leases:
             assert (lease.state is State.IN_USE) <= bool(lease.sockets)
             assert (lease.state in (State.LINGERING, State.READY)) <= (not lease.sockets)
+
+    @invariant()
+    def only_those_who_watch_are_told(self) -> None:
+        notices, self.host.notices = self.host.notices, []
+        assert {notice.client for notice in notices} <= self.watching
+
+    @invariant()
+    def what_is_watched_is_there(self) -> None:
+        known = self.host.core._known
+        addresses = {lease.address for lease in self.alive()} | known.ordinary.addresses
+        assert known.watchers._watched.keys() <= addresses
 
     @invariant()
     def prefixes_do_not_overlap(self) -> None:

@@ -63,7 +63,8 @@ def watch(host: Host, address: IPv6Address | None = None, cookie: int = 1) -> Re
 
 def told(host: Host) -> list[Notice]:
     """Return what the application was told since the last time."""
-    return [action.notice for action in host.took(Notify)]
+    notices, host.notices = host.notices, []
+    return [notice.notice for notice in notices]
 
 
 def watched(host: Host, kind: int) -> IPv6Address:
