@@ -103,7 +103,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 
 @pytest.mark.netns
-@pytest.mark.parametrize(("daemon", "name"), [("host", "mn"), ("router", "ar1")])
+@pytest.mark.parametrize(("daemon", "name"), [("host", "mn")])
 def test_a_unit_lets_its_daemon_do_what_it_does(
     lab: Lab, tmp_path: Path, daemon: str, name: str
 ) -> None:

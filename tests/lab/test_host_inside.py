@@ -37,6 +37,25 @@ with socket.socket(socket.AF_INET6) as sock:
         sys.stdin.read()
 """
 
+BOUND = """
+import os, socket, sys
+with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+    sock.bind((sys.argv[1], 0))
+    print(os.getpid(), flush=True)
+    sys.stdin.read()
+"""
+
+REFUSED = """
+import os, socket, sys, moorage
+os.setresuid(65534, 65534, 65534)
+with socket.socket(socket.AF_INET6) as sock:
+    try:
+        moorage.setsc(sock, moorage.ServiceType.FIXED)
+    except moorage.RequiredIPFailed:
+        print(os.getpid(), flush=True)
+    sys.stdin.read()
+"""
+
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
@@ -104,13 +123,77 @@ def test_sockets_tell_who_uses_which_address(scene: Scene) -> None:
     with server(scene) as (address, pids):
         [found] = moorage_json(scene.host, "sockets")
         assert (found["type"], found["protocol"], found["state"]) == (SESSION.slug, "tcp", "listen")
-        assert found["local"] == f"[{address}]:4711"
+        assert (found["address"], found["port"]) == (address, 4711)
         assert [process["pid"] for process in found["processes"]] == sorted(pids)
         assert all("a server of ours" in process["command"] for process in found["processes"])
         lines = moorage(scene.host, "sockets").splitlines()
         assert len(lines) == 1 + len(pids)
         [view] = [x for x in moorage_json(scene.host, "addresses") if x["address"] == address]
         assert (view["state"], view["sockets"]) == ("in use", 1)
+
+
+def test_why_tells_what_was_looked_at_for_a_socket(scene: Scene) -> None:
+    with server(scene) as (address, pids):
+        view = moorage_json(scene.host, "why", f"[{address}]:4711")
+        [use] = view["uses"]
+        request = use["request"]
+        assert (use["socket"]["port"], use["address"]["type"]) == (4711, SESSION.slug)
+        assert request["pid"] == min(pids)
+        abouts = [step["about"] for step in request["steps"]]
+        assert abouts[:5] == ["rule", "type", "host", "network", "address"]
+        assert not any(step["refused"] for step in request["steps"])
+        assert request["answer"]["address"] == address
+        text = moorage(scene.host, "why", address)
+        assert "session-lasting, named by the application" in text
+        assert f"answer    {address}, valid for" in text
+
+
+def test_why_tells_what_a_process_may_have_and_what_it_has(scene: Scene) -> None:
+    with server(scene) as (_, pids):
+        for pid in pids:  # the child has the socket that its parent asked for
+            view = moorage_json(scene.host, "why", str(pid))
+            assert view["process"]["pid"] == pid
+            assert view["permitted"] == sorted(kind.slug for kind in ServiceType)
+            [use] = view["uses"]
+            assert use["request"]["pid"] == min(pids)
+
+
+def test_why_tells_of_a_socket_that_nobody_asked_for(scene: Scene) -> None:
+    command = [sys.executable, "-c", BOUND, str(next(iter(scene.typed())))]
+    with scene.host.popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        [use] = moorage_json(scene.host, "why", str(pid))["uses"]
+        assert use["request"] is None
+        assert "nobody asked for it with setsc()" in moorage(scene.host, "why", str(pid))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes another user's identity")
+def test_why_tells_of_a_refusal(scene: Scene) -> None:
+    command = [sys.executable, "-c", REFUSED]
+    inside = {**os.environ, "MOORAGE_SOCKET": "/run/moorage/host.sock"}
+    pipe = subprocess.PIPE
+    with scene.host.popen(command, stdin=pipe, stdout=pipe, env=inside) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        [request] = moorage_json(scene.host, "why", str(pid))["requests"]
+        assert request["steps"][-1]["refused"]
+        assert "this host does not allow it" in request["answer"]["error"]
+        assert "fixed (refused)" in moorage(scene.host, "why", str(pid))
+
+
+@pytest.mark.parametrize(
+    ("subject", "status", "text"),
+    [
+        ("999999", 1, "Error: there is no process 999999\n"),
+        ("2001:db8::dead", 1, "Error: no socket of this host is at 2001:db8::dead\n"),
+        ("mast", 2, "allowed: a process id, ADDRESS, or [ADDRESS]:PORT"),
+    ],
+)
+def test_why_of_what_is_not_there_is_one_line(
+    scene: Scene, subject: str, status: int, text: str
+) -> None:
+    assert text in moorage(scene.host, "why", subject, status=status)
 
 
 def test_a_move_is_told_as_it_happens_and_counted(scene: Scene) -> None:

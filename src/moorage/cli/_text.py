@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+_LONGEST: Final = 80
+"""Characters of a command line that are shown."""
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -38,3 +40,12 @@ def duration(seconds: float | None) -> str:
     first = next((index for index, (count, _) in enumerate(parts) if count), len(parts) - 1)
     shown = [part for part in parts[first : first + 2] if part[0]] or parts[-1:]
     return " ".join(f"{count} {name}" for count, name in shown)
+
+
+def one_line(command: str) -> str:
+    """Return a command line, which may hold anything, as one line that is not too long."""
+    words = " ".join(command.split())
+    text = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in words
+    )
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -5,12 +5,9 @@ from __future__ import annotations
 import click
 
 from moorage.cli._inside import HOST, looks_into, print_json, user_name
-from moorage.cli._text import print_table
-from moorage.host.survey import SocketView
+from moorage.cli._text import one_line, print_table
+from moorage.host.survey import SocketView, endpoint
 from moorage.management.client import Management, decode
-
-_LONGEST = 80
-"""Characters of a command line that the table shows."""
 
 
 @click.command()
@@ -33,17 +30,14 @@ def sockets(management: Management, as_json: bool) -> None:
 
 def _rows(view: SocketView) -> list[tuple[object, ...]]:
     """One row for each process that has the socket open."""
-    common = (view.type, view.protocol, view.state, view.local, view.remote or "-")
+    common = (
+        view.type,
+        view.protocol,
+        view.state,
+        endpoint(view.address, view.port),
+        view.remote or "-",
+    )
     user = user_name(view.uid)
-    return [(*common, user, each.pid, _short(each.command)) for each in view.processes] or [
+    return [(*common, user, each.pid, one_line(each.command)) for each in view.processes] or [
         (*common, user, "-", "no process that can be seen from here")
     ]
-
-
-def _short(command: str) -> str:
-    """Return a command line in one line of the table: it may hold anything."""
-    words = " ".join(command.split())
-    text = "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in words
-    )
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -10,7 +10,7 @@ from moorage.host.config import HostConfig
 from moorage.host.policy import Decision, Policy, Step
 from moorage.host.quota import Holder, Quotas, Standing
 from moorage.service import ServiceType
-from moorage.wire.app import Reason
+from moorage.wire.app import Reason, Reply
 from moorage.wire.dhcp6 import NetworkPolicy
 
 _REMEMBERED = 1024
@@ -25,12 +25,14 @@ class Judgement:
         cookie: the socket that it is for, none if it is for none.
         at: when, in seconds on the core's clock.
         decision: what policy says, and then what the quotas say.
+        answer: what the caller was told; none: he waits, or went away.
     """
 
     caller: Caller
     cookie: int | None
     at: float
     decision: Decision
+    answer: Reply | None = None
 
     @property
     def holder(self) -> Holder:

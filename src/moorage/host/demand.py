@@ -50,9 +50,6 @@ class Demand:
         reason = decision.refusal
         if request.lifetime and decision.type is not ServiceType.SESSION_LASTING:
             reason = Reason.BAD_REQUEST
-        if reason is not Reason.NONE:
-            known.out.append(refusal(client, request.id, reason))
-            return
         timeout = request.timeout_ms / 1000 or known.config.wait
         waiter = Waiter(
             client,
@@ -64,7 +61,10 @@ class Demand:
             decision.fresh,
             request.lifetime or None,
         )
-        self._take(waiter, now)
+        if reason is Reason.NONE:
+            self._take(waiter, now)
+        else:
+            known.out.append(waiter.refused(reason))
 
     def _take(self, waiter: Waiter, now: float) -> None:
         lease = None

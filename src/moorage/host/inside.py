@@ -6,18 +6,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv6Address
 
-from moorage.host import survey, view
+from moorage.host import peer, survey, view, why
 from moorage.host.config import HostConfig
 from moorage.host.events import HostEvent
 from moorage.host.known import Known
 from moorage.host.metrics import HostMetrics
 from moorage.host.survey import SocketView
 from moorage.host.view import AddressView, StatusView
+from moorage.host.why import WhyView
+from moorage.kernel import processes
 from moorage.kernel.addresses import Address
 from moorage.management.journal import Journal
 from moorage.management.metrics import new_registry
-from moorage.management.server import ManagementServer, Query
+from moorage.management.server import BadQuery, ManagementServer, NotFound, Query
 
 _log = logging.getLogger("moorage.host")
 
@@ -53,7 +56,12 @@ class Inside:
             config.management,
             self._journal,
             registry,
-            {"/status": self._status, "/addresses": self._addresses, "/sockets": self._sockets},
+            {
+                "/status": self._status,
+                "/addresses": self._addresses,
+                "/sockets": self._sockets,
+                "/why": self._why,
+            },
         )
 
     async def start(self) -> None:
@@ -88,3 +96,30 @@ class Inside:
             if address.address is not None
         }
         return await asyncio.to_thread(survey.sockets, types)
+
+    async def _why(self, query: Query) -> WhyView:
+        sockets, addresses = await self._sockets(query), await self._addresses(query)
+        match dict(query):
+            case {"pid": text, **rest} if text.isdecimal() and not rest:
+                pid = int(text)
+                try:
+                    process, caller = processes.read(pid), peer.describe(pid)
+                except OSError:
+                    raise NotFound(f"there is no process {pid}") from None
+                held = [each for each in sockets if pid in (one.pid for one in each.processes)]
+                return why.of_process(self._known, process, caller, held, addresses, self._clock())
+            case {"address": text, **rest} if rest.keys() <= {"port"}:
+                found = [each for each in sockets if _is_at(each, text, rest.get("port"))]
+                if not found:
+                    raise NotFound(f"no socket of this host is at {text}")
+                return why.of_sockets(self._known, found, addresses, self._clock())
+            case _:
+                raise BadQuery("allowed: pid=NUMBER, or address=ADDRESS and port=NUMBER")
+
+
+def _is_at(socket: SocketView, address: str, port: str | None) -> bool:
+    try:
+        wanted = IPv6Address(address)
+    except ValueError:
+        raise BadQuery(f"{address}: allowed: an IPv6 address") from None
+    return socket.address == wanted and port in (None, str(socket.port))

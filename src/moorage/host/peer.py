@@ -48,6 +48,23 @@ def identify(connection: socket.socket) -> Caller:
     return caller
 
 
+def describe(pid: int) -> Caller:
+    """Return a process as it would be seen if it called now.
+
+    Raises:
+        OSError: there is none.
+    """
+    process = Path("/proc", str(pid))
+    fields = dict(
+        line.split(":", 1) for line in os.fsdecode((process / "status").read_bytes()).splitlines()
+    )
+    unit, cgroup = control_group(os.fsdecode((process / "cgroup").read_bytes()))
+    _, uid, *_ = fields["Uid"].split()
+    _, gid, *_ = fields["Gid"].split()
+    groups = frozenset(map(int, (gid, *fields["Groups"].split())))
+    return Caller(pid, _started(process), int(uid), groups, _executable(process), unit, cgroup)
+
+
 def _supplementary_groups(connection: socket.socket) -> array.array[int]:
     groups = array.array("I")
     # Of more groups than have room none counts: too few rights are better than too many.

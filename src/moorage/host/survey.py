@@ -27,8 +27,9 @@ class SocketView(msgspec.Struct, frozen=True):
         type: of its address.
         protocol: ``tcp``, ``udp``, ``icmp`` (ping) or the number of a raw socket's.
         state: ``bound``, ``established`` (of UDP: connected), ``listen``, and the others of TCP.
-        local: address and port of this end, ...
-        remote: ... and of the other one; empty where there is none.
+        address: of this end.
+        port: of this end; 0: none.
+        remote: address and port of the other end; empty where there is none.
         uid: the user who made it.
         processes: those that have it open; none if it is nobody's any more, or they cannot be seen.
         cookie: what the kernel calls it; 0: nothing.
@@ -37,7 +38,8 @@ class SocketView(msgspec.Struct, frozen=True):
     type: str
     protocol: str
     state: str
-    local: str
+    address: IPv6Address
+    port: int
     remote: str
     uid: int
     processes: list[Process]
@@ -64,7 +66,8 @@ def _view(info: SocketInfo, type_: str, processes: Iterable[Process]) -> SocketV
         type=type_,
         protocol=_PROTOCOLS.get(info.protocol, str(info.protocol)),
         state=_BOUND if info.state is SocketState.CLOSE else plain(info.state),
-        local=endpoint(info.source, info.source_port),
+        address=info.source,
+        port=info.source_port,
         remote=""
         if info.destination.is_unspecified
         else endpoint(info.destination, info.destination_port),

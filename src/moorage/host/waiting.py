@@ -56,11 +56,15 @@ class Waiter:
     def granted(self, address: IPv6Address, valid_for: float) -> Answer:
         """Return the answer that gives ``address``, valid for so many seconds."""
         seconds = int(max(0, min(valid_for, 0xFFFF_FFFF)))
-        return Answer(self.client, Reply(self.id, 0, Reason.NONE, address, seconds))
+        return self._answer(Reply(self.id, 0, Reason.NONE, address, seconds))
 
     def refused(self, reason: Reason) -> Answer:
         """Return the answer that refuses, with the draft's error code for ``reason``."""
-        return refusal(self.client, self.id, reason)
+        return self._answer(refusal(self.client, self.id, reason).reply)
+
+    def _answer(self, reply: Reply) -> Answer:
+        self.judgement.answer = reply
+        return Answer(self.client, reply)
 
 
 def refusal(client: Hashable, request: int, reason: Reason) -> Answer:
