@@ -32,8 +32,6 @@ from moorage.wire.dhcp6 import (
     InformationRefreshTime,
     Message,
     MessageType,
-    NetworkPolicy,
-    OfferedTypes,
     OnDemand,
     Option,
     PathMtu,
@@ -61,7 +59,7 @@ def answer(
 ) -> Message:
     """Return the message that tells a client the ``outcomes``, beside other ``options``."""
     config = situation.config
-    body = envelope(request.message, config.server_duid)
+    body = envelope(request.message, situation.terms.server_duid)
     if kind is MessageType.ADVERTISE and config.dhcp.preference:
         body.append(Preference(config.dhcp.preference))
     body += options
@@ -69,8 +67,7 @@ def answer(
     body += wished_for(request, kind, config)
     body += reconfiguring(request, kind, situation)
     if request.on_demand is not None:
-        segment = request.place.segment
-        body.append(on_demand(outcomes, config, segment, situation.now).to_option())
+        body.append(on_demand(outcomes, request.place.segment, situation).to_option())
     return Message(kind, request.message.transaction_id, tuple(body))
 
 
@@ -196,27 +193,17 @@ _REASONS = {
 }
 
 
-def on_demand(
-    outcomes: Iterable[Outcome], config: RouterConfig, segment: Segment, now: float
-) -> OnDemand:
+def on_demand(outcomes: Iterable[Outcome], segment: Segment, situation: Situation) -> OnDemand:
     """Return our option: what the network offers, and what belongs to each IA_PD."""
-    about: list[SubOption] = [OfferedTypes(config.offered_types)]
-    if config.policy is not None:
-        about.append(
-            NetworkPolicy(
-                config.policy.permitted_types,
-                config.policy.boot_types,
-                config.policy.default_type,
-            )
-        )
+    about = [*situation.terms.about]
     for outcome in outcomes:
         if isinstance(outcome.ia, IaPd):
-            about += _about(outcome, config, segment)
+            about += _about(outcome, situation.config, segment)
     if any(
         isinstance(outcome, Refused) and outcome.reason is RefusalReason.SIGNATURE_OR_TIME
         for outcome in outcomes
     ):
-        about.append(TimeAndLink(round(now * 1_000_000), segment.id))
+        about.append(TimeAndLink(round(situation.now * 1_000_000), segment.id))
     return OnDemand(tuple(about))
 
 

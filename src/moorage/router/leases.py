@@ -21,6 +21,7 @@ from moorage.router.outcomes import (
 from moorage.router.reconfigure import ReconfigureKeys
 from moorage.router.request import Request
 from moorage.router.supply import Supply, Taken, listed, on_link
+from moorage.router.terms import Terms
 from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import Create, Update
@@ -32,7 +33,8 @@ class Situation:
     """All that an answer depends on, apart from the message.
 
     Attributes:
-        config: who we are and what we offer.
+        config: who we are and how we treat clients.
+        terms: what it comes to for all of them.
         bindings: the bindings of the client, released ones among them.
         taken: whether a prefix or address has a binding, of whichever client.
         prefixes: what new prefixes are taken from.
@@ -43,6 +45,7 @@ class Situation:
     """
 
     config: RouterConfig
+    terms: Terms
     bindings: tuple[Binding, ...]
     taken: Taken
     prefixes: Supply
@@ -216,7 +219,7 @@ class Lessor:
         return binding.valid_until <= self._now or supply is None or supply.ends(binding)
 
     def _create(self, ia: Association, wanted: ServiceType | None) -> Outcome:
-        kind = wanted or self._config.default
+        kind = wanted or self._at.terms.default
         refusal = self._refusal(ia, kind)
         if refusal is not None:
             return Refused(ia, kind, refusal)
@@ -249,10 +252,9 @@ class Lessor:
         """Why the client gets no new lease of this type."""
         proof = self._request.proof
         if isinstance(ia, IaPd):
-            if kind not in self._config.offered_types:
+            if kind not in self._at.terms.offered:
                 return RefusalReason.TYPE_NOT_OFFERED
-            policy = self._config.policy
-            if policy is not None and kind not in policy.permitted_types:
+            if kind not in self._at.terms.permitted:
                 return RefusalReason.NOT_AUTHORISED
         for binding in self._at.bindings:
             if _is_of(binding, ia) and claim(binding, proof) in (Claim.STALE, Claim.REPEATED):

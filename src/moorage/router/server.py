@@ -24,6 +24,7 @@ from moorage.router.relaying import Relayed, unwrap
 from moorage.router.request import Request
 from moorage.router.segments import Place, Segments
 from moorage.router.supply import Prefixes
+from moorage.router.terms import Terms
 from moorage.router.validation import UNICAST, Discarded, Unicast, admit
 from moorage.service import ServiceType
 from moorage.store.model import Binding
@@ -93,7 +94,7 @@ class DelegationServer:
         self.counts: Counter[str] = Counter()
         self.reconfigurer = Reconfigurer(config, mirror, keys, clock)
         self._config = config
-        self._server_duid = config.server_duid
+        self._terms = Terms.of(config)
         self._store = store
         self._mirror = mirror
         self._follower = follower
@@ -145,16 +146,16 @@ class DelegationServer:
         found = decode_message(arrival.data)
         if isinstance(found, Relay):
             relayed = unwrap(found)
-            message = admit(relayed.message, self._server_duid)
+            message = admit(relayed.message, self._terms.server_duid)
             return relayed, message, self._segments.behind(link, arrival.source, relayed)
         place = self._segments.on(link, arrival.source)
-        return None, admit(found, self._server_duid), place
+        return None, admit(found, self._terms.server_duid), place
 
     def _answer_unicast(self, message: Message) -> bytes:
         if UNICAST[message.type] is Unicast.DISCARDED:
             raise Discarded(f"{message.type.name} to one server alone")
         self.counts[message.type.name] += 1
-        return use_multicast(message, self._server_duid).encode()
+        return use_multicast(message, self._terms.server_duid).encode()
 
     def _read(
         self, relayed: Relayed | None, message: Message, place: Place, arrival: Arrival
@@ -192,6 +193,7 @@ class DelegationServer:
                 request,
                 Situation(
                     config=self._config,
+                    terms=self._terms,
                     bindings=tuple(bindings),
                     taken=taken,
                     prefixes=self._prefixes,
