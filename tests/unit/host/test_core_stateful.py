@@ -165,10 +165,11 @@ class HostMachine(RuleBasedStateMachine):
         self.host.core.client_gone(client)
         self.watching.discard(client)
 
+    @precondition(lambda self: self.users())
     @rule(data=st.data(), client=st.sampled_from("ab"))
     def watch(self, data: st.DataObject, client: str) -> None:
         self.watches += 1
-        subject = Subject(data.draw(st.integers(0, self.cookie)), None)
+        subject = Subject(data.draw(st.sampled_from(self.users())), None)
         self.host.do(self.host.core.watch(client, -self.watches, subject, self.host.now))
         if self.host.replies[-self.watches].status == 0:
             self.watching.add(client)
@@ -192,6 +193,9 @@ class HostMachine(RuleBasedStateMachine):
 
     def alive(self) -> list[Lease]:
         return [lease for lease in self.host.core.leases if lease.alive] if self.host else []
+
+    def users(self) -> list[int]:
+        return sorted(set().union(*self.host.sockets.values())) if self.host else []
 
     @invariant()
     def a_lease_is_in_one_exchange_at_most(self) -> None:
