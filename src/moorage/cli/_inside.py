@@ -16,7 +16,7 @@ import msgspec
 
 from moorage.management.client import Management, ManagementError, decode
 from moorage.management.config import HostManagement, RouterManagement
-from moorage.management.journal import TOO_SLOW
+from moorage.management.event import TOO_SLOW
 
 _INTERRUPTED: Final = 130
 """Exit status of what a user has interrupted, as shells have it."""

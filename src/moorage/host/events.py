@@ -1,29 +1,19 @@
 """What happened on this host, told to its owner: log, journal and watchers all live on these.
 
-Each event is one sentence by `str()`, and one JSON object by msgspec, whose ``event`` names it.
+Each event is one sentence by `str()`, and one JSON object whose ``event`` names it.
 """
 
 from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Network
 
-import msgspec
-
 from moorage.host.findings import Lack
+from moorage.management.event import Event
 from moorage.service import ServiceType
 from moorage.wire.notice import Why
 
 
-def _words(name: str) -> str:
-    """Return a class name as words: ``LinkLeft`` is ``link-left``."""
-    return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
-
-
-class _Event(msgspec.Struct, frozen=True, tag_field="event", tag=_words):
-    """What all events have in common: a name in JSON, made of the class's."""
-
-
-class LinkAttached(_Event, frozen=True):
+class LinkAttached(Event, frozen=True):
     """An interface is on a link, perhaps a new one."""
 
     interface: str
@@ -32,7 +22,7 @@ class LinkAttached(_Event, frozen=True):
         return f"{self.interface}: attached"
 
 
-class LinkLeft(_Event, frozen=True):
+class LinkLeft(Event, frozen=True):
     """An interface is no longer on the link that it was on."""
 
     interface: str
@@ -41,7 +31,7 @@ class LinkLeft(_Event, frozen=True):
         return f"{self.interface}: left its link"
 
 
-class RouterLost(_Event, frozen=True):
+class RouterLost(Event, frozen=True):
     """A router of the link is gone while the link is still there; others are looked for."""
 
     interface: str
@@ -52,7 +42,7 @@ class RouterLost(_Event, frozen=True):
         return f"{self.interface}: router {self.router}: {self.why}"
 
 
-class PrefixesWithdrawn(_Event, frozen=True):
+class PrefixesWithdrawn(Event, frozen=True):
     """The routers of the link no longer advertise prefixes that they advertised before."""
 
     interface: str
@@ -62,7 +52,7 @@ class PrefixesWithdrawn(_Event, frozen=True):
         return f"{self.interface}: no longer advertised: {', '.join(map(str, self.prefixes))}"
 
 
-class AddressClash(_Event, frozen=True):
+class AddressClash(Event, frozen=True):
     """Somebody else on the link has an address of this host, which must not use it then."""
 
     interface: str
@@ -72,7 +62,7 @@ class AddressClash(_Event, frozen=True):
         return f"{self.interface}: somebody else on the link has {self.address}"
 
 
-class Resumed(_Event, frozen=True):
+class Resumed(Event, frozen=True):
     """The host has slept, and takes every link for perhaps another.
 
     Attributes:
@@ -85,7 +75,7 @@ class Resumed(_Event, frozen=True):
         return f"resumed after {self.slept:.0f} s"
 
 
-class AddressServed(_Event, frozen=True):
+class AddressServed(Event, frozen=True):
     """The network serves an address: a new one, after a move, or for longer.
 
     Attributes:
@@ -108,7 +98,7 @@ class AddressServed(_Event, frozen=True):
         return f"{self.address} ({self.type.slug}) served {where}, valid for {self.valid_for:.0f} s"
 
 
-class AddressDetached(_Event, frozen=True):
+class AddressDetached(Event, frozen=True):
     """The link of an address went away; it stays, and is served again after the next move."""
 
     address: IPv6Address
@@ -118,7 +108,7 @@ class AddressDetached(_Event, frozen=True):
         return f"{self.address} ({self.type.slug}) is detached"
 
 
-class AddressAttached(_Event, frozen=True):
+class AddressAttached(Event, frozen=True):
     """The link that an ordinary address is of is there again."""
 
     address: IPv6Address
@@ -128,7 +118,7 @@ class AddressAttached(_Event, frozen=True):
         return f"{self.address} ({self.type.slug}) is attached again"
 
 
-class AddressDeprecated(_Event, frozen=True):
+class AddressDeprecated(Event, frozen=True):
     """An address is not for new connections any more; those that there are keep it for a while.
 
     Attributes:
@@ -143,7 +133,7 @@ class AddressDeprecated(_Event, frozen=True):
         return f"{self.address} ({self.type.slug}) is deprecated, valid for {self.valid_for:.0f} s"
 
 
-class AddressReplaced(_Event, frozen=True):
+class AddressReplaced(Event, frozen=True):
     """There is an address for new connections in the place of one that is deprecated.
 
     Attributes:
@@ -161,7 +151,7 @@ class AddressReplaced(_Event, frozen=True):
         return f"{what}, valid for {self.valid_for:.0f} s"
 
 
-class AddressReleased(_Event, frozen=True):
+class AddressReleased(Event, frozen=True):
     """An address that nobody used was given back."""
 
     address: IPv6Address
@@ -171,7 +161,7 @@ class AddressReleased(_Event, frozen=True):
         return f"{self.address} ({self.type.slug}) released"
 
 
-class AddressGone(_Event, frozen=True):
+class AddressGone(Event, frozen=True):
     """An address became invalid; the sockets on it are of no use any longer."""
 
     address: IPv6Address
@@ -182,7 +172,7 @@ class AddressGone(_Event, frozen=True):
         return f"{self.address} ({self.type.slug}) is gone: {self.why}"
 
 
-class Declined(_Event, frozen=True):
+class Declined(Event, frozen=True):
     """Something that the network sent was not taken, or it did not serve what we hold."""
 
     prefix: IPv6Network
@@ -193,7 +183,7 @@ class Declined(_Event, frozen=True):
         return f"{self.prefix} ({self.type.slug}): {self.why}"
 
 
-class NamePublished(_Event, frozen=True):
+class NamePublished(Event, frozen=True):
     """The host's name in DNS has its Fixed addresses, which may be none."""
 
     name: str
@@ -203,7 +193,7 @@ class NamePublished(_Event, frozen=True):
         return f"{self.name} has {', '.join(map(str, self.addresses)) or 'no address'}"
 
 
-class NameNotPublished(_Event, frozen=True):
+class NameNotPublished(Event, frozen=True):
     """The host's name in DNS could not be changed; it will be tried again."""
 
     name: str

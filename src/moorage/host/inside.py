@@ -50,12 +50,11 @@ class Inside:
         self._clock = clock
         self._since = clock()
         self._journal = Journal(config.management.events)
-        registry = new_registry()
-        self.metrics = HostMetrics(registry, known, dropped)
+        self.metrics = HostMetrics(known, dropped)
         self._server = ManagementServer(
             config.management,
             self._journal,
-            registry,
+            new_registry(self.metrics.look),
             {
                 "/status": self._status,
                 "/addresses": self._addresses,

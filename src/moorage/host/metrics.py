@@ -1,17 +1,15 @@
-"""The host daemon's Prometheus metrics (``docs/reference/management.md``)."""
+"""The host daemon's metrics (``docs/reference/management.md``)."""
 
 from __future__ import annotations
 
-from collections import Counter as Tally
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from moorage.host.events import AddressServed, HostEvent, LinkAttached
 from moorage.host.known import Known
-from moorage.management.metrics import LATENCY_BUCKETS, OnRequest
+from moorage.management.metrics import Distribution, counter, gauge, histogram
 from moorage.management.plain import plain
 from moorage.service import ServiceType
 from moorage.wire.app import Reason
@@ -19,40 +17,21 @@ from moorage.wire.dhcp6 import MessageType
 
 
 class HostMetrics:
-    """Counts what happens; what merely is, it looks up when somebody asks.
+    """Counts what happens, and shows it beside what is.
 
     Args:
-        registry: where the metrics are found.
         known: what the host knows.
         dropped: what came that was of no use, by kind.
     """
 
-    def __init__(
-        self, registry: CollectorRegistry, known: Known, dropped: Mapping[str, int]
-    ) -> None:
+    def __init__(self, known: Known, dropped: Mapping[str, int]) -> None:
         self._known = known
         self._dropped = dropped
         self._attached_at: dict[str, float] = {}
-        self._handoffs = Histogram(
-            "moorage_host_handoff_seconds",
-            "From the moment that an interface is on a link to the Reply that serves typed"
-            " addresses there which were served elsewhere.",
-            buckets=LATENCY_BUCKETS,
-            registry=registry,
-        )
-        self._requests = Counter(
-            "moorage_host_requests",
-            "Answered requests of applications for an address, by result.",
-            ["result"],
-            registry=registry,
-        )
-        self._messages = Counter(
-            "moorage_host_dhcp_messages",
-            "DHCPv6 messages by direction and type.",
-            ["direction", "type"],
-            registry=registry,
-        )
-        registry.register(OnRequest(self._look))
+        self._handoffs = Distribution()
+        self._answers: Counter[Reason] = Counter()
+        self._sent: Counter[MessageType] = Counter()
+        self._received: Counter[MessageType] = Counter()
 
     def told(self, event: HostEvent, now: float) -> None:
         """Take in what happened; ``now`` is on the core's clock."""
@@ -66,47 +45,73 @@ class HostMetrics:
 
     def answered(self, reason: Reason) -> None:
         """Count an answer to an application."""
-        self._requests.labels("granted" if reason is Reason.NONE else plain(reason)).inc()
+        self._answers[reason] += 1
 
-    def sent(self, type_: MessageType) -> None:
+    def sent(self, kind: MessageType) -> None:
         """Count a DHCPv6 message of ours."""
-        self._messages.labels("sent", plain(type_)).inc()
+        self._sent[kind] += 1
 
-    def received(self, type_: MessageType) -> None:
+    def received(self, kind: MessageType) -> None:
         """Count a DHCPv6 message to us."""
-        self._messages.labels("received", plain(type_)).inc()
+        self._received[kind] += 1
 
-    def _look(self) -> Iterator[Metric]:
-        addresses: Tally[tuple[ServiceType, str]] = Tally()
-        sockets: Tally[ServiceType] = Tally()
+    def look(self) -> Iterator[Metric]:
+        """Yield all metrics as they are now."""
+        addresses: Counter[tuple[str, ...]] = Counter()
+        sockets: Counter[tuple[str, ...]] = Counter({(kind.slug,): 0 for kind in ServiceType})
         for lease in self._known.leases.all():
-            addresses[lease.type, lease.state] += 1
-            sockets[lease.type] += len(lease.sockets)
+            addresses[lease.type.slug, lease.state] += 1
+            sockets[lease.type.slug,] += len(lease.sockets)
+        ordinary = ServiceType.NON_PERSISTENT.slug
         for address in self._known.ordinary.addresses:
-            addresses[ServiceType.NON_PERSISTENT, "ordinary"] += 1
-            sockets[ServiceType.NON_PERSISTENT] += self._known.ordinary.users(address)
-        family = GaugeMetricFamily(
+            addresses[ordinary, "ordinary"] += 1
+            sockets[ordinary,] += self._known.ordinary.users(address)
+        yield gauge(
             "moorage_host_addresses",
             "Addresses that applications may use, and those asked for, by state.",
-            labels=["type", "state"],
+            ["type", "state"],
+            addresses,
         )
-        for (kind, state), count in addresses.items():
-            family.add_metric([kind.slug, plain(state)], count)
-        yield family
-        family = GaugeMetricFamily(
-            "moorage_host_sockets", "Sockets that use an address of the type.", labels=["type"]
+        yield gauge(
+            "moorage_host_sockets", "Sockets that use an address of the type.", ["type"], sockets
         )
-        for kind in ServiceType:
-            family.add_metric([kind.slug], sockets[kind])
-        yield family
-        yield GaugeMetricFamily(
+        yield gauge(
             "moorage_host_waiting_requests",
             "Requests of applications that wait for the network.",
-            value=len(self._known.waiting),
+            [],
+            {(): len(self._known.waiting)},
         )
-        dropped = CounterMetricFamily(
-            "moorage_host_dropped", "What came and was of no use, by kind.", labels=["kind"]
+        yield histogram(
+            "moorage_host_handoff_seconds",
+            "From the moment that an interface is on a link to the Reply that serves typed"
+            " addresses there which were served elsewhere.",
+            [],
+            {(): self._handoffs},
         )
-        for what, count in self._dropped.items():
-            dropped.add_metric([what], count)
-        yield dropped
+        yield counter(
+            "moorage_host_requests",
+            "Answered requests of applications for an address, by result.",
+            ["result"],
+            {(_result(reason),): count for reason, count in self._answers.items()},
+        )
+        directions = (("sent", self._sent), ("received", self._received))
+        yield counter(
+            "moorage_host_dhcp_messages",
+            "DHCPv6 messages by direction and type.",
+            ["direction", "type"],
+            {
+                (direction, plain(kind)): count
+                for direction, counts in directions
+                for kind, count in counts.items()
+            },
+        )
+        yield counter(
+            "moorage_host_dropped",
+            "What came and was of no use, by kind.",
+            ["kind"],
+            {(kind,): count for kind, count in self._dropped.items()},
+        )
+
+
+def _result(reason: Reason) -> str:
+    return "granted" if reason is Reason.NONE else str(plain(reason))

@@ -11,14 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Final
 
 import msgspec
 
+from moorage.management.event import Event
 from moorage.management.plain import plain
-
-TOO_SLOW: Final = "too-slow"
-"""The ``event`` of the line that ends a stream which its reader does not keep up with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,7 @@ class Record:
 
     number: int
     time: float
-    event: msgspec.Struct
+    event: Event
 
     def encode(self) -> bytes:
         """Return one line of JSON: the event's own keys, behind ``number``, ``time``, ``text``."""
@@ -53,19 +50,6 @@ class Missed(Exception):
         self.count = count
 
 
-class TooSlow(msgspec.Struct, frozen=True, tag_field="event", tag=TOO_SLOW):
-    """The last line for a reader of events that does not keep up.
-
-    Attributes:
-        missed: how many events he did not get.
-    """
-
-    missed: int
-
-    def __str__(self) -> str:
-        return f"read too slowly: {self.missed} events are forgotten"
-
-
 class Journal:
     """The last events; ``capacity`` of them."""
 
@@ -80,7 +64,7 @@ class Journal:
         """The number of the oldest record that is remembered."""
         return self.last - len(self._records) + 1
 
-    def append(self, event: msgspec.Struct, time: float) -> None:
+    def append(self, event: Event, time: float) -> None:
         """Remember an event and tell the listeners that there is one more."""
         self.last += 1
         self._records.append(Record(self.last, time, event))

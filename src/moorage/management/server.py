@@ -22,7 +22,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from moorage.config import ConfigError
 from moorage.listening import listen
 from moorage.management.config import Management
-from moorage.management.journal import Journal, Missed, Record, TooSlow
+from moorage.management.event import TooSlow
+from moorage.management.journal import Journal, Missed, Record
 
 _PIECE: Final = 50
 """Items that are made without a turn of the loop."""
