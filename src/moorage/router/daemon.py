@@ -29,6 +29,7 @@ from moorage.router.link import LinkServer
 from moorage.router.mirror import Mirror
 from moorage.router.reconfigurer import load_keys
 from moorage.router.server import DelegationServer
+from moorage.router.tunnel_errors import TunnelErrors
 from moorage.router.watch import KernelWatch
 from moorage.store import open_store
 from moorage.store.model import Binding
@@ -116,6 +117,7 @@ class _RouterDaemon:
             self._complaints,
             keys=load_keys(config.dhcp.secret),
         )
+        self._tunnel_errors = TunnelErrors(self._forwarding.sends)
         self._serving: dict[str, LinkServer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -157,6 +159,7 @@ class _RouterDaemon:
     def close(self) -> None:
         """Stop to serve; the kernel keeps what it has."""
         self._watch.close()
+        self._tunnel_errors.close()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:

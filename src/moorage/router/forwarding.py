@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 
 from moorage.bulk import many_objects
 from moorage.kernel.nftables import Members, PacketFilter
@@ -16,10 +16,11 @@ from moorage.kernel.reconcile import (
     resync_routes,
     resync_rules,
 )
-from moorage.kernel.routes import RouteTable
-from moorage.router.config import RouterConfig
+from moorage.kernel.routes import RouteTable, Seg6Encap
+from moorage.router.config import DELEGATED_LENGTH, RouterConfig
 from moorage.router.mirror import Known, Mirror
 from moorage.router.paths import NO_TRACES, Macs, Paths, Place, Traces
+from moorage.router.too_big import Tunnelled
 from moorage.store.model import Binding
 
 
@@ -117,6 +118,15 @@ class Forwarding:
         found = map(self._mirror.get, self._at.get(place, ()))
         return [known for known in found if known is not None]
 
+    def sends(self, packet: Tunnelled) -> bool:
+        """Return whether one of our routes encapsulates packets like this."""
+        encap = Seg6Encap(packet.outer_destination)
+        return packet.outer_source == self._config.core_address and any(
+            route.encap == encap
+            for address in (packet.source, packet.destination)
+            for route in self._traces.get(_delegated(address), NO_TRACES).routes
+        )
+
     def places(self) -> KeysView[Place]:
         """Return where there are hosts on our links, or were a moment ago."""
         return self._at.keys()
@@ -176,6 +186,10 @@ class Forwarding:
             if traces is not None:
                 routes = after_failures(set(traces.routes), [(change, error)])
                 self._traces[prefix] = replace(traces, routes=tuple(routes))
+
+
+def _delegated(address: IPv6Address) -> IPv6Network:
+    return IPv6Network((address, DELEGATED_LENGTH), strict=False)
 
 
 def _difference(pairs: Iterable[tuple[Members, Members]]) -> Members:

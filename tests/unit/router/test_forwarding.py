@@ -17,6 +17,7 @@ from moorage.numbers import ROUTE_PROTOCOL, ROUTER_DOWN_TABLE
 from moorage.router.forwarding import Forwarding
 from moorage.router.mirror import Mirror
 from moorage.router.paths import MAIN_TABLE, Paths
+from moorage.router.too_big import Tunnelled
 from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import BindingChanged, BindingGone
@@ -25,6 +26,7 @@ from tests.domain import SOURCE, START, router_config
 CONFIG = router_config()
 INTERFACES = {"core0": 1, "acc0": 2, "acc1": 3}
 MAC = b"\x02\0\0\0\0\x01"
+OUTSIDE = IPv6Address("2001:db8:c0::2")
 
 
 class World:
@@ -216,3 +218,19 @@ def test_what_the_kernel_refused_is_tried_again(world: World) -> None:
     assert {route.destination for route in world.table.routes(ROUTE_PROTOCOL)} >= {mine.prefix}
     world.forwarding.resync_routes()
     world.check()
+
+
+def test_only_packets_of_our_own_paths_are_ours(world: World) -> None:
+    visiting, away = binding(2, ("ar1", "acc0"), seq=1), binding(1, ("ar2", "acc0"), seq=1)
+    for number, each in enumerate((visiting, away), 1):
+        world.mirror.learn(BindingChanged(number, each), START)
+    world.forwarding.update([visiting.prefix, away.prefix])
+    other = router_config(2).sids
+    up = Tunnelled(CONFIG.core_address, other.up, visiting.prefix[7], OUTSIDE)
+    down = Tunnelled(CONFIG.core_address, other.down, OUTSIDE, away.prefix[7])
+    for packet in (up, down):
+        assert world.forwarding.sends(packet)
+        assert not world.forwarding.sends(replace(packet, outer_source=OUTSIDE))
+        assert not world.forwarding.sends(replace(packet, outer_destination=CONFIG.sids.up))
+    assert not world.forwarding.sends(replace(up, outer_destination=other.down))
+    assert not world.forwarding.sends(replace(down, destination=visiting.prefix[7]))
