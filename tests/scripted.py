@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
+from math import isinf
 from random import Random
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from moorage.host.actions import (
     CountSockets,
     DestroySockets,
     Notify,
+    Reconcile,
     SendDhcp,
     Tell,
 )
@@ -25,6 +27,7 @@ from moorage.host.lease import Lease
 from moorage.host.state import Memory
 from moorage.kernel.addresses import Address, AddressFlags
 from moorage.kernel.links import Link
+from moorage.numbers import ROUTE_PROTOCOL
 from moorage.service import ServiceType
 from moorage.wire.app import Operation, Reply, Request
 from moorage.wire.dhcp6 import (
@@ -79,6 +82,11 @@ def link_local(interface: int) -> Address:
 def slaac(interface: int, prefix: IPv6Network, valid: int | None = 3600) -> Address:
     """Return the address that the kernel forms from an advertised prefix."""
     return Address(prefix[0x1234], interface, 64, valid, valid, 2, AddressFlags.NONE)
+
+
+def own(interface: int, address: IPv6Address, valid: int | None) -> Address:
+    """Return an address that the host formed itself, as the kernel shows it."""
+    return Address(address, interface, 64, 0, valid, ROUTE_PROTOCOL, AddressFlags.DEPRECATED)
 
 
 def advertisement(
@@ -201,17 +209,43 @@ class Host:
         self.replies: dict[int, Reply] = {}
         self.notices: list[Notify] = []
         self.sockets: dict[IPv6Address, set[int]] = {}
+        self.formed: dict[tuple[int, IPv6Address], float] = {}
+        self.clashes = 0
+        """How many of the next addresses that are formed somebody else on the link has."""
         self._request = 0
         self._arriving: deque[tuple[int, Message]] = deque()
+        self._reconciled = True
         self.do(self.core.restore(memory))
 
     def do(self, actions: Iterable[Action]) -> None:
         """Do as the daemon does, then take in what was answered."""
         self._do(actions)
-        while self._arriving:
+        while self._arriving or not self._reconciled:
+            if not self._reconciled:
+                self._reconciled = True
+                self._form(self.core.formed())
+                continue
             interface, message = self._arriving.popleft()
             router = ROUTERS[interface]
             self._do(self.core.dhcp_received(interface, router, message, self.now))
+
+    def _form(self, wanted: dict[tuple[int, IPv6Address], float]) -> None:
+        """Add and remove addresses on links as the kernel does, and tell of them."""
+        gone, new = self.formed.keys() - wanted.keys(), wanted.keys() - self.formed.keys()
+        self.formed = wanted
+        for interface, address in gone:
+            self._do(self.core.address_removed(own(interface, address, None), self.now))
+        for interface, address in new:
+            until = wanted[interface, address]
+            valid = None if isinf(until) else int(until - self.now)
+            found = own(interface, address, valid)
+            tentative = replace(found, flags=found.flags | AddressFlags.TENTATIVE)
+            self._do(self.core.address_changed(tentative, self.now))
+            if self.clashes:
+                self.clashes -= 1
+                self._do(self.core.address_removed(tentative, self.now))
+            else:
+                self._do(self.core.address_changed(found, self.now))
 
     def _do(self, actions: Iterable[Action]) -> None:
         for action in actions:
@@ -229,6 +263,8 @@ class Host:
                     users = self.sockets.get(address, set())
                     for cookie in set(users if cookies is None else users & cookies):
                         self.end(cookie)
+                case Reconcile():
+                    self._reconciled = False
                 case SendDhcp(sent):
                     answer = self.network.answer(sent.interface, sent.message)
                     if answer is not None:

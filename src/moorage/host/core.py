@@ -30,6 +30,7 @@ from moorage.host.findings import Clash
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.movement import Movement
+from moorage.host.nonpersistent import NonPersistent
 from moorage.host.occupancy import Occupancy
 from moorage.host.renewal import Renewal
 from moorage.host.state import Memory
@@ -44,7 +45,6 @@ from moorage.service import ServiceType
 from moorage.wire.app import Request
 from moorage.wire.dhcp6 import Message
 from moorage.wire.nd import RouterAdvertisement
-from moorage.wire.notice import Why
 
 
 class HostCore:
@@ -56,13 +56,19 @@ class HostCore:
     def __init__(self, config: HostConfig, duid: bytes, secret: bytes, random: Random) -> None:
         self._known = Known(config, duid, secret, random)
         self._asking = Asking(self._known)
-        self._occupancy = Occupancy(self._known, self._asking)
+        self._nonpersistent = NonPersistent(self._known)
+        self._occupancy = Occupancy(self._known, self._asking, self._nonpersistent)
         self._renewal = Renewal(self._known, self._asking, self._occupancy)
         self._tenure = Tenure(self._known, self._asking, self._occupancy, self._renewal)
         self._demand = Demand(
-            self._known, self._asking, self._occupancy, self._renewal, self._tenure
+            self._known,
+            self._asking,
+            self._nonpersistent,
+            self._occupancy,
+            self._renewal,
+            self._tenure,
         )
-        self._movement = Movement(self._known, self._asking, self._demand)
+        self._movement = Movement(self._known, self._asking, self._nonpersistent, self._demand)
         self._watching = Watching(self._known)
 
     # ---- what the shell reads ------------------------------------------------------------------
@@ -104,12 +110,23 @@ class HostCore:
             if not self._known.attachments.hears(interface, router)
         }
 
+    def formed(self) -> dict[tuple[int, IPv6Address], float]:
+        """Return the addresses of our own by interface, and until when they are valid."""
+        return {(own.interface, key): own.valid_until for key, own in self._nonpersistent.all()}
+
+    def keeps(self, address: Address) -> bool:
+        """Whether an address of the kernel's is one that we want to be there."""
+        if (address.interface, address.address) in self.formed():
+            return True
+        return self._known.leases.of_address(address.address) is not None
+
     def next_timer(self) -> float | None:
         """Return when `poll` must be called at the latest, or none if nothing is due."""
         times = [
             self._known.requester.next_timer(),
             self._known.waiting.next_timer(service_known=self._known.service_known),
             self._known.leases.next_timer(self._known.config.hold),
+            self._nonpersistent.next_timer(),
             self._renewal.next_timer(),
             self._movement.next_timer(),
             self._asking.next_timer(),
@@ -153,7 +170,8 @@ class HostCore:
             return self._flush()
         if address.clashed:
             self._movement.take([Clash(address.interface, address.address)], now)
-        self._demand.ordinary_changed(address, now)
+        self._nonpersistent.changed(address, now)
+        self._demand.serve_ordinary(now)
         return self._flush()
 
     def address_removed(self, address: Address, now: float) -> list[Action]:
@@ -161,8 +179,7 @@ class HostCore:
         if address.address.is_link_local:
             self._movement.take(self._known.attachments.link_local_removed(address, now), now)
             return self._flush()
-        if self._known.ordinary.removed(address):
-            self._demand.end_ordinary(address.address, Why.REMOVED)
+        self._nonpersistent.removed(address, now)
         return self._flush()
 
     def router_advertised(
@@ -231,11 +248,12 @@ class HostCore:
 
     def quotas(self) -> dict[IPv6Address, Quota]:
         """Return how many bytes may be sent from which addresses; then tell `spent`."""
-        return self._renewal.quotas()
+        return self._renewal.quotas() | self._nonpersistent.quotas()
 
     def spent(self, address: IPv6Address, now: float) -> list[Action]:
         """Take in that as many bytes were sent from an address as policy allows."""
         self._renewal.spent(address, now)
+        self._nonpersistent.spent(address, now)
         self._movement.review(now)
         self._asking.send(now)
         return self._flush()

@@ -41,7 +41,6 @@ from moorage.host.sockets import DhcpSocket, RouterSocket
 from moorage.host.state import StateFile
 from moorage.host.subject import Subject
 from moorage.identity import Identity
-from moorage.kernel.addresses import Address
 from moorage.kernel.clock import ClockWatch
 from moorage.kernel.monitor import (
     AddressChanged,
@@ -241,12 +240,12 @@ class _HostDaemon:
             case LinkRemoved(index, name):
                 self._optimistic.discard(name)
                 self._do(self._core.link_removed(index, now))
-            case AddressChanged(address) if _concerns_link(address):
+            case AddressChanged(address) if not self._kernel.is_typed(address):
                 self._do(self._core.address_changed(address, now))
-            case AddressRemoved(address) if _concerns_link(address):
-                self._do(self._core.address_removed(address, now))
             case AddressRemoved(address):
-                if any(lease.address == address.address for lease in self._core.leases):
+                if not self._kernel.is_typed(address):
+                    self._do(self._core.address_removed(address, now))
+                if self._core.keeps(address):
                     self._plan_repair()
             case NeighbourChanged(interface, address, _, NeighbourState.FAILED):
                 self._do(self._core.router_unreachable(interface, address, now))
@@ -404,7 +403,9 @@ class _HostDaemon:
             for lease in self._core.leases
             if lease.address is not None
         }
-        return Wanted(self._core.desired_routes(), addresses, self._core.silenced())
+        return Wanted(
+            self._core.desired_routes(), addresses, self._core.silenced(), self._core.formed()
+        )
 
     def _plan_repair(self) -> None:
         if self._repair is None:
@@ -438,11 +439,6 @@ class _HostDaemon:
             self._timer = None
         else:
             self._timer = self._loop.call_later(max(0.0, due - _now()), self._poll)
-
-
-def _concerns_link(address: Address) -> bool:
-    """Whether an address says something of a link: typed ones, which are ours, do not."""
-    return address.address.is_link_local or address.protocol != ROUTE_PROTOCOL
 
 
 def _signature_time(network: NetworkTime | None) -> int:

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from ipaddress import IPv6Address
 
 from moorage.host.actions import Reconcile
 from moorage.host.asking import Asking
 from moorage.host.caller import Caller
-from moorage.host.events import AddressDeprecated, AddressGone
 from moorage.host.known import Known
 from moorage.host.lease import Lease
+from moorage.host.nonpersistent import NonPersistent
 from moorage.host.occupancy import Occupancy
 from moorage.host.renewal import Renewal
 from moorage.host.tenure import Tenure
 from moorage.host.waiting import Waiter, refusal
-from moorage.kernel.addresses import Address
 from moorage.service import ServiceType
 from moorage.wire.app import Operation, Reason, Request
-from moorage.wire.notice import Why
 
 
 class Demand:
     """Serves applications from what there is, or lets them wait for it."""
 
     def __init__(
-        self, known: Known, asking: Asking, occupancy: Occupancy, renewal: Renewal, tenure: Tenure
+        self,
+        known: Known,
+        asking: Asking,
+        nonpersistent: NonPersistent,
+        occupancy: Occupancy,
+        renewal: Renewal,
+        tenure: Tenure,
     ) -> None:
         self._known = known
         self._asking = asking
+        self._nonpersistent = nonpersistent
         self._occupancy = occupancy
         self._renewal = renewal
         self._tenure = tenure
@@ -74,7 +78,7 @@ class Demand:
             self._share(waiter, lease, now)
         elif waiter.type is not ServiceType.NON_PERSISTENT or self._delegated_anew(waiter):
             self._ask_for(waiter, now)
-        elif not self._occupancy.give_ordinary(waiter, advertised=True):
+        elif not self._nonpersistent.give(waiter, now, advertised=True):
             self._await_ordinary(waiter, now)
 
     def _delegated_anew(self, waiter: Waiter) -> bool:
@@ -152,28 +156,13 @@ class Demand:
     def serve_ordinary(self, now: float) -> None:
         """Answer those who wait for an ordinary address, now that one may have come."""
         for waiter in self._known.waiting.take(None):
-            if not self._occupancy.give_ordinary(waiter, advertised=True):
+            if not self._nonpersistent.give(waiter, now, advertised=True):
                 self._await_ordinary(waiter, now)
-
-    def ordinary_changed(self, address: Address, now: float) -> None:
-        """Take in an ordinary address of the kernel's; somebody may wait for it."""
-        known = self._known
-        if known.ordinary.changed(address, now):
-            left = known.ordinary.valid_for(address.address, now)
-            known.tell(AddressDeprecated(address.address, ServiceType.NON_PERSISTENT, left))
-        self.serve_ordinary(now)
-
-    def end_ordinary(self, address: IPv6Address, why: Why) -> None:
-        """End the sockets that were given an ordinary address which is no longer valid."""
-        self._known.tell(AddressGone(address, ServiceType.NON_PERSISTENT, why))
-        users = self._known.ordinary.take_users(address)
-        if users:
-            self._known.end_sockets(address, users)
 
     def give_up(self, waiter: Waiter, reason: Reason, now: float) -> None:
         """Answer a waiter whose time is over."""
         if waiter.iaid is None:
-            if not self._occupancy.give_ordinary(waiter, advertised=False):
+            if not self._nonpersistent.give(waiter, now, advertised=False):
                 self._known.out.append(waiter.refused(Reason.TIMEOUT))
             return
         self._occupancy.fail(waiter, reason, now)

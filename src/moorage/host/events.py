@@ -98,6 +98,22 @@ class AddressServed(Event, frozen=True):
         return f"{self.address} ({self.type.slug}) served {where}, valid for {self.valid_for:.0f} s"
 
 
+class AddressFormed(Event, frozen=True):
+    """A Non-persistent address of our own works, formed from a prefix that a link advertises.
+
+    Attributes:
+        valid_for: seconds.
+    """
+
+    address: IPv6Address
+    prefix: IPv6Network
+    interface: str
+    valid_for: float
+
+    def __str__(self) -> str:
+        return f"{self.address} formed on {self.interface}, valid for {self.valid_for:.0f} s"
+
+
 class AddressDetached(Event, frozen=True):
     """The link of an address went away; it stays, and is served again after the next move."""
 
@@ -211,6 +227,7 @@ HostEvent = (
     | AddressClash
     | Resumed
     | AddressServed
+    | AddressFormed
     | AddressDetached
     | AddressAttached
     | AddressDeprecated

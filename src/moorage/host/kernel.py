@@ -8,6 +8,7 @@ import select
 from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
+from math import isinf
 from typing import Final
 
 from moorage.host import desired
@@ -28,6 +29,7 @@ from moorage.numbers import ROUTE_PROTOCOL
 
 _FROM_ADVERTISEMENT: Final = 9
 """RTPROT_RA."""
+_FORMED_LENGTH: Final = 64
 _ADDRESS_WAIT: Final = 1.0
 _NOBODY: Final = bytes.fromhex("020000000000")
 """A link-layer address that no interface has: locally administered, and zero."""
@@ -44,13 +46,22 @@ class Until:
     preferred: float = 0.0
 
 
+Formed = tuple[int, IPv6Address]
+"""An interface and an address of our own on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the host's leases call for."""
+    """What the host's addresses call for.
+
+    ``formed`` are those of our own on links that advertise prefixes, by interface, with the moment
+    at which they stop being valid.
+    """
 
     routes: set[Route]
     addresses: Mapping[IPv6Address, Until]
     silenced: set[Neighbour]
+    formed: Mapping[Formed, float]
 
 
 class HostKernel:
@@ -70,6 +81,7 @@ class HostKernel:
         self._neighbours = NetlinkNeighbourTable()
         self._silenced: set[Neighbour] = set()
         self._configured: dict[IPv6Address, Until] = {}
+        self._formed: dict[Formed, float] = {}
         self._sockets = SockDiag()
         self.links = NetlinkLinkTable()
         self._loopback = next(link.index for link in self.links.links() if link.loopback)
@@ -85,9 +97,12 @@ class HostKernel:
         return self._neighbours.port
 
     def start(self, wanted: Wanted, now: float) -> None:
-        """Bring the kernel from whatever an earlier life left to what is wanted."""
+        """Bring the kernel from whatever an earlier life left to what is wanted.
+
+        Addresses that it formed on links are told of later, as all that links have.
+        """
         for address in self._addresses.addresses(ROUTE_PROTOCOL):
-            if address.address not in wanted.addresses:
+            if self.is_typed(address) and address.address not in wanted.addresses:
                 self._addresses.remove(address)
         self._set_addresses(wanted, now)
         resync_rules(self._routes, [desired.RULE])
@@ -103,13 +118,22 @@ class HostKernel:
         self._report(self._reconciler.apply(wanted.routes))
         self._silence(wanted.silenced)
         self._set_addresses(wanted, now)
+        self._set_formed(wanted.formed, now)
+
+    def is_typed(self, address: Address) -> bool:
+        """Whether an address is one of ours that belong to no link."""
+        return address.protocol == ROUTE_PROTOCOL and address.interface == self._loopback
 
     def repair(self, wanted: Wanted, now: float) -> None:
         """Put back what somebody else removed."""
-        present = {address.address for address in self._addresses.addresses()}
-        for address in self._configured.keys() - present:
-            del self._configured[address]
+        present = {(each.interface, each.address) for each in self._addresses.addresses()}
+        for address in list(self._configured):
+            if (self._loopback, address) not in present:
+                del self._configured[address]
+        for formed in self._formed.keys() - present:
+            del self._formed[formed]
         self._set_addresses(wanted, now)
+        self._set_formed(wanted.formed, now)
         resync_rules(self._routes, [desired.RULE])
         self._report(self._reconciler.resync(wanted.routes))
 
@@ -187,6 +211,26 @@ class HostKernel:
             if self._configured.get(address) != until
         }
         self._add_addresses(changed, wanted, now)
+
+    def _set_formed(self, wanted: Mapping[Formed, float], now: float) -> None:
+        for interface, address in self._formed.keys() - wanted.keys():
+            del self._formed[interface, address]
+            self._remove(Address(address, interface, _FORMED_LENGTH))
+        for (interface, address), until in wanted.items():
+            if self._formed.get((interface, address)) == until:
+                continue
+            self._formed[interface, address] = until
+            self._addresses.add(
+                Address(
+                    address,
+                    interface,
+                    _FORMED_LENGTH,
+                    preferred=0,
+                    valid=None if isinf(until) else max(1, int(until - now)),
+                    protocol=ROUTE_PROTOCOL,
+                    flags=AddressFlags.OPTIMISTIC | AddressFlags.NO_PREFIX_ROUTE,
+                )
+            )
 
     def _add_addresses(self, addresses: Set[IPv6Address], wanted: Wanted, now: float) -> None:
         for address in addresses:

@@ -32,6 +32,7 @@ from moorage.host.findings import (
 )
 from moorage.host.known import Known
 from moorage.host.lease import Lease
+from moorage.host.nonpersistent import NonPersistent
 from moorage.host.soliciting import Soliciting
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType
@@ -48,9 +49,12 @@ somebody else has."""
 class Movement:
     """Follows the host from link to link."""
 
-    def __init__(self, known: Known, asking: Asking, demand: Demand) -> None:
+    def __init__(
+        self, known: Known, asking: Asking, nonpersistent: NonPersistent, demand: Demand
+    ) -> None:
         self._known = known
         self._asking = asking
+        self._nonpersistent = nonpersistent
         self._demand = demand
         self._soliciting = Soliciting(known.random)
         self._unsettled: dict[int, float] = {}
@@ -107,6 +111,7 @@ class Movement:
         self._soliciting.left(interface)
         self._unsettled.pop(interface, None)
         self._known.requester.link_lost(interface)
+        self._nonpersistent.left(interface)
         self._known.serving.left(interface)
         self._detach(self._known.leases.alive(), interface, now)
         for address in self._known.ordinary.detach(interface):
@@ -217,7 +222,7 @@ class Movement:
             return
         self._known.out.append(RetireLink(interface, addresses, routers))
         for address in addresses:
-            self._demand.end_ordinary(address, Why.LEFT)
+            self._nonpersistent.end(address, Why.LEFT)
 
     # ---- who serves ----------------------------------------------------------------------------
 

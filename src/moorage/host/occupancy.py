@@ -11,6 +11,7 @@ from moorage.host.events import AddressDeprecated, AddressGone, AddressReleased
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import Event, State
+from moorage.host.nonpersistent import NonPersistent
 from moorage.host.waiting import Waiter
 from moorage.service import ServiceType
 from moorage.wire.app import Reason
@@ -24,9 +25,10 @@ _RECOUNT = 1.0
 class Occupancy:
     """Gives addresses to sockets and lets go of those that no socket has any more."""
 
-    def __init__(self, known: Known, asking: Asking) -> None:
+    def __init__(self, known: Known, asking: Asking, nonpersistent: NonPersistent) -> None:
         self._known = known
         self._asking = asking
+        self._nonpersistent = nonpersistent
 
     def give(self, waiter: Waiter, lease: Lease, now: float) -> None:
         """Answer an application with the address of a lease."""
@@ -43,18 +45,6 @@ class Occupancy:
         elif not lease.sockets:
             self.unused(lease, now)
 
-    def give_ordinary(self, waiter: Waiter, *, advertised: bool) -> bool:
-        """Answer with an ordinary address, if there is one."""
-        attached = self._known.attachments.newest_first()
-        found = self._known.ordinary.best(attached, advertised=advertised)
-        if found is None:
-            return False
-        if waiter.cookie is not None:
-            self._known.ordinary.opened(found.address, waiter.cookie)
-        valid_for = _NEVER if found.valid is None else found.valid
-        self._known.out.append(waiter.granted(found.address, valid_for))
-        return True
-
     def fail(self, waiter: Waiter, reason: Reason, now: float) -> None:
         """Refuse an application, unless there is an address that will do instead.
 
@@ -68,7 +58,7 @@ class Occupancy:
             waiter.type is None
             and reason is Reason.NO_SERVICE
             and ServiceType.NON_PERSISTENT in waiter.permitted
-            and self.give_ordinary(waiter, advertised=False)
+            and self._nonpersistent.give(waiter, now, advertised=False)
         ):
             self._known.out.append(waiter.refused(reason))
 
@@ -80,6 +70,7 @@ class Occupancy:
             lease.sockets.discard(cookie)
             if not lease.sockets:
                 self.unused(lease, now)
+        self._nonpersistent.poll(now)
 
     def counted(self, address: IPv6Address, cookies: Collection[int], now: float) -> None:
         """Take in which sockets the kernel has on an address of ours.
@@ -88,6 +79,7 @@ class Occupancy:
         """
         lease = self._known.leases.of_address(address)
         if lease is None:
+            self._nonpersistent.counted(address, cookies, now)
             return
         counting, lease.counting = lease.counting, False
         if any(cookies):
@@ -100,6 +92,7 @@ class Occupancy:
 
     def poll(self, now: float) -> None:
         """Do what is due: end what is no longer valid, count the sockets on what lingered."""
+        self._nonpersistent.poll(now)
         for lease in self._known.leases.expired(now):
             self.end(lease, Why.EXPIRED, now)
         for lease in self._known.leases.lingered(now):

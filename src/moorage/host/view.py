@@ -18,6 +18,7 @@ import msgspec
 from moorage.host.attachment import Attachment
 from moorage.host.known import Known
 from moorage.host.lease import Lease
+from moorage.host.ordinary import ours
 from moorage.kernel.addresses import Address
 from moorage.service import ServiceType
 
@@ -50,9 +51,9 @@ class AddressView(msgspec.Struct, frozen=True):
     """An address that applications may use, or one that the network was asked for.
 
     Attributes:
-        state: of the life cycle (``docs/reference``); ``ordinary``: the kernel's own, formed from a
-            router advertisement.
-        reach: what becomes of its packets; empty for an ordinary one.
+        state: of the life cycle (``docs/reference/lifecycle.md``); ``ordinary`` and ``temporary``:
+            the kernel's and our own, formed from a router advertisement.
+        reach: what becomes of its packets; empty for those two.
         kept: wanted by policy, whether a socket uses it or not.
         sockets: how many use it, as far as the daemon has heard.
         released_in: until it is given back, while nobody uses it.
@@ -180,7 +181,7 @@ def _ordinary(known: Known, address: Address) -> AddressView:
     return AddressView(
         address=address.address,
         type=ServiceType.NON_PERSISTENT.slug,
-        state="ordinary",
+        state="temporary" if ours(address) else "ordinary",
         reach="",
         prefix=IPv6Network((address.address, address.prefix_length), strict=False),
         interface=known.attachments.name(address.interface),

@@ -7,7 +7,7 @@ import pytest
 
 from moorage.host.attachment import Attachment
 from moorage.host.ordinary import OrdinaryAddresses
-from moorage.kernel.addresses import AddressFlags
+from moorage.kernel.addresses import Address, AddressFlags
 from tests.scripted import WL0, WL1, slaac
 
 PREFIX, OTHER = IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/64")
@@ -17,6 +17,13 @@ def attachment(interface: int, *prefixes: IPv6Network) -> Attachment:
     found = Attachment(interface, 0.0, IPv6Address("fe80::1"))
     found.missed[IPv6Address("fe80::a1")] = dict.fromkeys(prefixes, 0)
     return found
+
+
+def best(
+    ordinary: OrdinaryAddresses, attached: list[Attachment], *, advertised: bool = True
+) -> Address | None:
+    """Return the first address that a new socket may get."""
+    return next(iter(ordinary.candidates(attached, advertised=advertised)), None)
 
 
 @pytest.fixture
@@ -29,15 +36,15 @@ def ordinary() -> OrdinaryAddresses:
 
 def test_best_is_of_the_first_attachment(ordinary: OrdinaryAddresses) -> None:
     first, second = attachment(WL0, PREFIX), attachment(WL1, OTHER)
-    assert ordinary.best([first, second], advertised=True) == slaac(WL0, PREFIX)
-    assert ordinary.best([second, first], advertised=True) == slaac(WL1, OTHER)
-    assert ordinary.best([], advertised=False) is None
+    assert best(ordinary, [first, second]) == slaac(WL0, PREFIX)
+    assert best(ordinary, [second, first]) == slaac(WL1, OTHER)
+    assert best(ordinary, [], advertised=False) is None
 
 
 def test_best_is_of_an_advertised_prefix_if_that_is_asked_for(ordinary: OrdinaryAddresses) -> None:
     elsewhere = attachment(WL0, OTHER)
-    assert ordinary.best([elsewhere], advertised=True) is None
-    assert ordinary.best([elsewhere], advertised=False) == slaac(WL0, PREFIX)
+    assert best(ordinary, [elsewhere]) is None
+    assert best(ordinary, [elsewhere], advertised=False) == slaac(WL0, PREFIX)
 
 
 @pytest.mark.parametrize(
@@ -45,19 +52,19 @@ def test_best_is_of_an_advertised_prefix_if_that_is_asked_for(ordinary: Ordinary
 )
 def test_best_can_be_used(ordinary: OrdinaryAddresses, flags: AddressFlags) -> None:
     ordinary.changed(replace(slaac(WL0, PREFIX), flags=flags), 0.0)
-    assert ordinary.best([attachment(WL0, PREFIX)], advertised=True) is None
+    assert best(ordinary, [attachment(WL0, PREFIX)]) is None
 
 
 def test_optimistic_address_can_be_used(ordinary: OrdinaryAddresses) -> None:
     flags = AddressFlags.TENTATIVE | AddressFlags.OPTIMISTIC
     ordinary.changed(replace(slaac(WL0, PREFIX), flags=flags), 0.0)
-    assert ordinary.best([attachment(WL0, PREFIX)], advertised=True) is not None
+    assert best(ordinary, [attachment(WL0, PREFIX)]) is not None
 
 
 def test_removed(ordinary: OrdinaryAddresses) -> None:
     ordinary.removed(slaac(WL0, PREFIX))
     ordinary.removed(slaac(WL0, PREFIX))
-    assert ordinary.best([attachment(WL0, PREFIX)], advertised=True) is None
+    assert best(ordinary, [attachment(WL0, PREFIX)]) is None
     assert ordinary.interfaces() == {WL1}
 
 
@@ -69,7 +76,7 @@ def test_foreign_ones_are_taken_and_what_others_configured_is_left(
     moved = attachment(WL0, IPv6Network("2001:db8:3::/64"))
     assert ordinary.take_foreign(moved) == {slaac(WL0, PREFIX).address}
     assert ordinary.take_foreign(moved) == frozenset()
-    assert ordinary.best([moved], advertised=False) == by_hand
+    assert best(ordinary, [moved], advertised=False) == by_hand
 
 
 def test_all_of_an_interface_are_taken(ordinary: OrdinaryAddresses) -> None:
