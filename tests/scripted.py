@@ -71,6 +71,11 @@ ORDINARY = ServiceType.NON_PERSISTENT
 GRACEFUL = ServiceType.GRACEFUL_REPLACEMENT
 
 
+def duid_of(domain: bytes) -> bytes:
+    """Return by what a network domain knows the host."""
+    return DUID + domain
+
+
 def link(interface: int, *, up: bool = True) -> Link:
     return Link(interface, f"wl{interface - WL0}", MAC, 1500, True, up, False)
 
@@ -94,10 +99,11 @@ def advertisement(
     *prefixes: IPv6Network,
     offered: Iterable[ServiceType] = ServiceType,
     lifetime: int = 0xFFFF,
+    domain: bytes = DOMAIN,
 ) -> RouterAdvertisement:
     """Return what a router sends; without a link id it does not know the service."""
     options = [PrefixInformation(prefix, True, True, 3600, 1800) for prefix in prefixes]
-    service = [] if link_id is None else [OnDemandLink(frozenset(offered), DOMAIN, link_id)]
+    service = [] if link_id is None else [OnDemandLink(frozenset(offered), domain, link_id)]
     return RouterAdvertisement(64, False, False, lifetime, 0, 0, (*options, *service))
 
 
@@ -143,7 +149,7 @@ class Network:
         self.heard.append((interface, message))
         if interface in self.silent:
             return None
-        options: list[Option] = [ClientId(DUID), ServerId(SERVER)]
+        options: list[Option] = [*message.every(ClientId), ServerId(SERVER)]
         if message.first(RapidCommit):
             options.append(RapidCommit())
         asked = OnDemand.of(message) or OnDemand(())
@@ -204,7 +210,7 @@ class Host:
     ) -> None:
         self.now = 1000.0
         self.network = network or Network()
-        self.core = HostCore(config, DUID, SECRET, Random(seed))
+        self.core = HostCore(config, duid_of, SECRET, Random(seed))
         self.done: list[Action] = []
         self.replies: dict[int, Reply] = {}
         self.notices: list[Notify] = []

@@ -113,6 +113,25 @@ class Identity:
         return self._private_key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
 
 
+class Identities:
+    """What a host is known by: an identity for each network domain, all made of one key.
+
+    Two operators cannot find out by them that a host of the one is a host of the other. An empty
+    domain id stands for all networks that announce none.
+    """
+
+    def __init__(self, key: Identity) -> None:
+        self._key = key
+        self._known: dict[bytes, Identity] = {}
+
+    def of(self, domain: bytes) -> Identity:
+        """Return the identity that a domain knows."""
+        if domain not in self._known:
+            secret = self._key.secret_for(b"identity " + domain)
+            self._known[domain] = Identity(Ed25519PrivateKey.from_private_bytes(secret))
+        return self._known[domain]
+
+
 def duid_of(public_key: bytes) -> bytes:
     """Return the DUID of the holder of ``public_key``: a DUID-UUID (RFC 8415 section 11.5)."""
     return DuidUuid(hashlib.sha256(public_key).digest()[:16]).encode()

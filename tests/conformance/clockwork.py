@@ -11,7 +11,7 @@ from moorage.host.actions import Action, Answer, CountSockets, Persist, SendDhcp
 from moorage.host.config import HostConfig
 from moorage.host.core import HostCore
 from moorage.host.state import StateFile
-from moorage.identity import Identity
+from moorage.identity import Identities, Identity
 from moorage.kernel.addresses import Address
 from moorage.kernel.links import Link
 from moorage.router.advertising import advertisement
@@ -37,7 +37,8 @@ class Clockwork:
     def __init__(self, folder: Path) -> None:
         self.domain: Domain = two_routers()
         self.here: Site | None = None
-        self._identity = Identity.generate()
+        self._key = Identity.generate()
+        self._identities = Identities(self._key)
         self._state = StateFile(folder / "leases.json", 0.0)
         self._replies: list[Reply] = []
         self._signed = 0
@@ -119,8 +120,9 @@ class Clockwork:
         return await self.domain.binding()
 
     def _new_core(self) -> HostCore:
-        secret = self._identity.secret_for(b"interface identifiers")
-        return HostCore(HostConfig(interfaces=[_NAME]), self._identity.duid, secret, Random(1))
+        secret = self._key.secret_for(b"interface identifiers")
+        config = HostConfig(interfaces=[_NAME])
+        return HostCore(config, lambda domain: self._identities.of(domain).duid, secret, Random(1))
 
     async def _expire(self) -> None:
         for site in self.domain.sites:
@@ -135,7 +137,7 @@ class Clockwork:
             match action:
                 case SendDhcp(transmission) if self.here is not None:
                     self._signed += 1
-                    datagram = self._identity.sign(
+                    datagram = self._identities.of(transmission.domain).sign(
                         transmission.message,
                         _LINK_LOCAL,
                         round(self.clock.now * 1_000_000) + self._signed,

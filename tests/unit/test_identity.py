@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moorage.identity import NO_LINK, BadSignature, Identity, duid_of, verify
+from moorage.identity import NO_LINK, BadSignature, Identities, Identity, duid_of, verify
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import (
     ClientId,
@@ -133,3 +133,15 @@ def test_damaged_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not a host key"):
         Identity.load_or_create(path)
     assert path.read_bytes() == bytes(31)
+
+
+def test_each_network_knows_the_host_by_another_identity(identity: Identity) -> None:
+    identities = Identities(identity)
+    known = {identities.of(domain).public_key for domain in (b"", b"operator", b"stranger")}
+    assert len(known | {identity.public_key}) == 4
+
+
+def test_identities_follow_from_the_key(identity: Identity) -> None:
+    again = Identities(identity).of(b"operator")
+    assert Identities(identity).of(b"operator").duid == again.duid
+    assert Identities(Identity.generate()).of(b"operator").duid != again.duid

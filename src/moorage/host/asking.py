@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv6Network
 
 from moorage.host.actions import SendDhcp
-from moorage.host.attachment import Attachment
+from moorage.host.attachment import DOMAIN_WAIT
 from moorage.host.config import Obedience
 from moorage.host.known import Known
 from moorage.host.lease import Lease
@@ -22,41 +22,50 @@ class Asking:
     def __init__(self, known: Known) -> None:
         self._known = known
 
-    def attachment(self) -> Attachment | None:
-        """Return the attachment where new prefixes are asked for."""
-        serving = self._known.serving
-        return self._known.attachments.get(serving.trying) or self._known.attachments.get(
-            serving.current
-        )
-
     def next_timer(self) -> float | None:
-        """Return when what policy wants may be asked for again."""
-        attachment = self.attachment()
-        if attachment is None:
-            return None
-        times = [
-            max(attachment.unsupported_until, attachment.retry_at.get(type_, 0.0))
-            for type_ in self._missing()
-            if attachment.offers(type_)
-        ]
-        return min((time for time in times if time), default=None)
-
-    def request_missing(self, attachment: Attachment, now: float) -> None:
-        """Ask on a link for what policy wants and for what nobody was asked for yet."""
+        """Return when what is missing may be asked for."""
+        known = self._known
+        times = [known.lanes.next_timer([lease.asked for lease in known.leases.awaited()])]
         for type_ in self._missing():
-            waits = now < max(attachment.unsupported_until, attachment.retry_at.get(type_, now))
-            if not waits and attachment.offers(type_):
+            link = known.lanes.present(type_)
+            if link is not None and link.offers(type_):
+                times.append(max(link.unsupported_until, link.retry_at.get(type_, 0.0)) or None)
+        for lease in known.leases.awaited():
+            link = known.lanes.present(lease.asked.type)
+            if link is not None and known.requester.pending(lease.iaid) is None:
+                times.append(link.since + DOMAIN_WAIT)
+        return min((time for time in times if time is not None), default=None)
+
+    def request_missing(self, now: float) -> None:
+        """Ask for what policy wants and for what nobody was asked for yet."""
+        for type_ in self._missing():
+            link = self._known.lanes.asked(type_, now)
+            if link is None or not link.offers(type_):
+                continue
+            if now >= max(link.unsupported_until, link.retry_at.get(type_, now)):
                 self._known.leases.add(Lease(self._known.new_iaid(), type=type_, kept=True))
         for lease in self._known.leases.awaited():
-            if self._known.requester.pending(lease.iaid) is None:
-                self._known.requester.start(
-                    MessageType.SOLICIT,
-                    attachment.interface,
-                    [lease.association],
-                    now,
-                    urgent=True,
-                )
-        self._ask_policy(attachment, now)
+            self._solicit(lease, now)
+        self._ask_policy(now)
+
+    def _solicit(self, lease: Lease, now: float) -> None:
+        """Ask for a new prefix where it is to come from, by the name that is known there."""
+        link = self._known.lanes.asked(lease.asked.type, now)
+        domain = link.domain(now) if link is not None else None
+        if link is None or domain is None:
+            return
+        pending = self._known.requester.pending(lease.iaid)
+        if pending is not None and (pending[1], lease.domain) == (link.interface, domain):
+            return
+        lease.domain = domain
+        self._known.requester.start(
+            MessageType.SOLICIT,
+            link.interface,
+            [lease.association],
+            now,
+            domain=domain,
+            urgent=True,
+        )
 
     def _missing(self) -> list[ServiceType]:
         """Return the types that policy wants and that there is no lease of."""
@@ -67,12 +76,14 @@ class Asking:
             if not leases.usable(type_) and leases.requested(type_) is None
         ]
 
-    def _ask_policy(self, attachment: Attachment, now: float) -> None:
+    def _ask_policy(self, now: float) -> None:
         """Ask what the network dictates if that is to be followed and nothing else will tell."""
         known = self._known
-        follows = known.config.network_policy is Obedience.FOLLOW
-        if follows and attachment.on_demand is not None and not known.networks.known(attachment):
-            known.requester.ask_policy(attachment.interface, now)
+        link = known.lanes.foremost()
+        if known.config.network_policy is not Obedience.FOLLOW or link is None:
+            return
+        if link.on_demand is not None and not known.networks.known(link):
+            known.requester.ask_policy(link.interface, link.on_demand.domain_id, now)
 
     def renew(self, lease: Lease, now: float) -> None:
         """Renew a lease whose T1 has come, or rebind it at T2 (RFC 8415 section 18.2.4, 5)."""
@@ -86,13 +97,20 @@ class Asking:
         elif self._known.requester.pending(lease.iaid) is not None:
             return  # a Rebind on a newer link is under way and will say more
         self._known.requester.start(
-            kind, lease.path.interface, [lease.association], now, server=server or None
+            kind,
+            lease.path.interface,
+            [lease.association],
+            now,
+            domain=lease.domain,
+            server=server or None,
         )
 
-    def hand_back(self, given: Granted | NotUnderstood, prefix: IPv6Network, now: float) -> None:
-        """Release a prefix that we do not take; its server knows it by the IAID."""
-        unwanted_ = Association(given.association.iaid, None, prefix)
-        self._known.requester.hand_back(given.interface, unwanted_, given.server, now)
+    def hand_back(
+        self, lease: Lease, given: Granted | NotUnderstood, prefix: IPv6Network, now: float
+    ) -> None:
+        """Release a prefix that we do not take for a lease; its server knows it by the IAID."""
+        unwanted_ = Association(lease.iaid, None, prefix)
+        self._known.requester.hand_back(given.interface, lease.domain, unwanted_, given.server, now)
 
     def give_back(self, lease: Lease, now: float) -> None:
         """Release the prefix of a lease that has ended, if its network can be reached."""
@@ -102,6 +120,7 @@ class Asking:
                 lease.path.interface,
                 [lease.association],
                 now,
+                domain=lease.domain,
                 server=lease.server,
             )
             self.send(now)

@@ -8,6 +8,8 @@ from ipaddress import IPv6Address, IPv6Network
 from moorage.service import ServiceType
 from moorage.wire.nd import OnDemandLink, PrefixInformation, RouterAdvertisement
 
+DOMAIN_WAIT = 0.2
+"""Seconds that new prefixes are not asked for while the network may still say which one it is."""
 MISSED = 3
 """Advertisements in a row that a router may leave a prefix out of (several may be needed to list
 all of them, RFC 4861 section 6.2.3) before it counts as gone."""
@@ -95,6 +97,21 @@ class Attachment:
     def delegates_only(self) -> bool:
         """Whether routers advertise no prefix here but delegate Non-persistent ones (RFC 9663)."""
         return self.heard and not self.missed and self.knows_service
+
+    def domain(self, now: float) -> bytes | None:
+        """Return the id of the link's network domain, or none while it may still be heard.
+
+        It is empty where nobody has announced one for `DOMAIN_WAIT`.
+        """
+        if self.on_demand is not None:
+            return self.on_demand.domain_id
+        return b"" if now >= self.since + DOMAIN_WAIT else None
+
+    def may_be_of(self, domain: bytes) -> bool:
+        """Whether the link may be of a network domain, as far as is known."""
+        if self.on_demand is None or not domain:
+            return True
+        return self.on_demand.domain_id == domain
 
     def offers(self, type_: ServiceType) -> bool:
         """Whether nothing that was heard excludes ``type_``."""

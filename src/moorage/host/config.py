@@ -53,6 +53,8 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         linger: how long an address is kept after its last socket.
         keep: types whose address is kept for good instead.
         dwell: how long a link serves before a newer one takes over while both are up.
+        serving: for types that not every interface may serve those that may, the most preferred
+            one first.
         hold: how long packets of a detached host are dropped silently before they are refused.
         wait: how long ``setsc()`` waits for a network that knows the service.
         support_wait: how long it waits for a sign that the network knows the service at all.
@@ -89,6 +91,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     rules: list[Rule] = msgspec.field(name="rule", default_factory=default_rules)
     quota: QuotaTable = QuotaTable()
     lifetimes: Lifetimes = Lifetimes()
+    serving: dict[str, list[str]] = {}
     management: HostManagement = HostManagement()
     dns: DnsConfig = DnsConfig()
 
@@ -99,6 +102,11 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         types_delegated("at_boot", self.at_boot)
         types_delegated("fresh", self.fresh)
         types_of("keep", self.keep)
+        for slug, names in self.serving.items():
+            types_of("serving", [slug])
+            for name in names:
+                if name not in self.interfaces:
+                    raise ValueError(f"serving.{slug}: {name!r} is not one of interfaces")
         types_of("default_type", [self.default_type] if self.default_type else [])
         for key in ("linger", "dwell", "hold", "wait", "support_wait", "unsupported_memory"):
             if getattr(self, key) < 0:

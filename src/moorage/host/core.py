@@ -33,6 +33,7 @@ from moorage.host.movement import Movement
 from moorage.host.nonpersistent import NonPersistent
 from moorage.host.occupancy import Occupancy
 from moorage.host.renewal import Renewal
+from moorage.host.requester import DuidOf
 from moorage.host.state import Memory
 from moorage.host.subject import Subject
 from moorage.host.tenure import Tenure
@@ -50,11 +51,12 @@ from moorage.wire.nd import RouterAdvertisement
 class HostCore:
     """All that the host daemon knows and decides.
 
-    ``secret`` is what only this host knows: its Fixed addresses follow from it.
+    ``duid_of`` says by what DUID a network domain knows the host. ``secret`` is what only this host
+    knows: its Fixed addresses follow from it.
     """
 
-    def __init__(self, config: HostConfig, duid: bytes, secret: bytes, random: Random) -> None:
-        self._known = Known(config, duid, secret, random)
+    def __init__(self, config: HostConfig, duid_of: DuidOf, secret: bytes, random: Random) -> None:
+        self._known = Known(config, duid_of, secret, random)
         self._asking = Asking(self._known)
         self._nonpersistent = NonPersistent(self._known)
         self._occupancy = Occupancy(self._known, self._asking, self._nonpersistent)
@@ -124,7 +126,7 @@ class HostCore:
         """Return when `poll` must be called at the latest, or none if nothing is due."""
         times = [
             self._known.requester.next_timer(),
-            self._known.waiting.next_timer(service_known=self._known.service_known),
+            self._known.waiting.next_timer(self._known.lanes.service_known),
             self._known.leases.next_timer(self._known.config.hold),
             self._nonpersistent.next_timer(),
             self._renewal.next_timer(),
@@ -276,7 +278,7 @@ class HostCore:
     def poll(self, now: float) -> list[Action]:
         """Do what is due."""
         known = self._known
-        for waiter, reason in known.waiting.expired(now, service_known=known.service_known):
+        for waiter, reason in known.waiting.expired(now, known.lanes.service_known):
             self._demand.give_up(waiter, reason, now)
         self._occupancy.poll(now)
         for lease in known.leases.alive():

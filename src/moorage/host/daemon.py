@@ -40,7 +40,7 @@ from moorage.host.requester import NetworkTime, Transmission
 from moorage.host.sockets import DhcpSocket, RouterSocket
 from moorage.host.state import StateFile
 from moorage.host.subject import Subject
-from moorage.identity import Identity
+from moorage.identity import Identities, Identity
 from moorage.kernel.clock import ClockWatch
 from moorage.kernel.monitor import (
     AddressChanged,
@@ -116,14 +116,15 @@ class _HostDaemon:
         self._config = config
         self._loop = asyncio.get_running_loop()
         config.state.mkdir(parents=True, exist_ok=True)
-        self._identity = Identity.load_or_create(config.state / "host.key")
+        key = Identity.load_or_create(config.state / "host.key")
+        self._identities = Identities(key)
         self._state = self._open_state()
         self._complaints = Complaints(_log)
         self._kernel = HostKernel(_log.error)
         self._core = HostCore(
             config,
-            self._identity.duid,
-            self._identity.secret_for(b"interface identifiers"),
+            lambda domain: self._identities.of(domain).duid,
+            key.secret_for(b"interface identifiers"),
             SystemRandom(),
         )
         self.inside = Inside(
@@ -369,7 +370,7 @@ class _HostDaemon:
         if attachment is None:
             return
         source = attachment.link_local
-        signed = self._identity.sign(
+        signed = self._identities.of(transmission.domain).sign(
             transmission.message,
             source,
             _signature_time(transmission.network_time),

@@ -76,17 +76,17 @@ class Demand:
             lease = self._renewal.fitting(waiter.type, waiter.lifetime, now)
         if lease is not None:
             self._share(waiter, lease, now)
-        elif waiter.type is not ServiceType.NON_PERSISTENT or self._delegated_anew(waiter):
+        elif waiter.type is not ServiceType.NON_PERSISTENT or self._delegated_anew(waiter, now):
             self._ask_for(waiter, now)
         elif not self._nonpersistent.give(waiter, now, advertised=True):
             self._await_ordinary(waiter, now)
 
-    def _delegated_anew(self, waiter: Waiter) -> bool:
+    def _delegated_anew(self, waiter: Waiter, now: float) -> bool:
         """Whether a new Non-persistent prefix is asked for, although the link has one for all.
 
         Where the network cannot give one, the link's own is the newest that there is.
         """
-        attachment = self._asking.attachment()
+        attachment = self._known.lanes.asked(waiter.type, now)
         if not waiter.fresh or attachment is None or not attachment.knows_service:
             return False
         return attachment.offers(ServiceType.NON_PERSISTENT)
@@ -105,9 +105,7 @@ class Demand:
 
     def _ask_for(self, waiter: Waiter, now: float) -> None:
         """Let ``waiter`` wait for a lease that the network is asked for, if that has a point."""
-        attachment = self._asking.attachment() or next(
-            iter(self._known.attachments.newest_first()), None
-        )
+        attachment = self._known.lanes.asked(waiter.type, now)
         if attachment is None:
             self._occupancy.fail(waiter, Reason.DETACHED, now)
         elif waiter.type is not None and not attachment.offers(waiter.type):
@@ -123,7 +121,7 @@ class Demand:
             if lease is not None:
                 waiter.iaid = lease.iaid
                 self._known.waiting.add(waiter)
-                self._asking.request_missing(attachment, now)
+                self._asking.request_missing(now)
                 self._asking.send(now)
 
     def _new_lease(self, waiter: Waiter, now: float) -> Lease | None:
@@ -145,10 +143,10 @@ class Demand:
 
     def _await_ordinary(self, waiter: Waiter, now: float) -> None:
         """Let ``waiter`` wait for an ordinary address, or for one delegated in its place."""
-        attachment = self._asking.attachment()
-        if not self._known.attachments.newest_first():
+        attachment = self._known.lanes.asked(waiter.type, now)
+        if attachment is None:
             self._known.out.append(waiter.refused(Reason.DETACHED))
-        elif attachment is not None and attachment.delegates_only:
+        elif attachment.delegates_only:
             self._ask_for(waiter, now)
         else:
             self._known.waiting.add(waiter)
@@ -167,7 +165,7 @@ class Demand:
             return
         self._occupancy.fail(waiter, reason, now)
         if reason is Reason.NO_SERVICE:
-            for attachment in self._known.attachments.newest_first():
+            for attachment in self._known.lanes.allowed(waiter.type):
                 attachment.unsupported_until = now + self._known.config.unsupported_memory
         self._drop_unwanted()
 

@@ -56,20 +56,24 @@ class Exchange:
     """A message under way.
 
     Attributes:
+        domain: the network domain that is to know its sender.
         server: whom it is for, if it is for one server.
         offers: what servers advertised in answer to a Solicit.
         asked_for_link: whether it was signed again since a router asked for its link.
+        doubted: whether an answer was not believed until the network says which one it is.
         beside: whether it is no matter of a prefix of ours, such as to give back what is not.
     """
 
     type: MessageType
     interface: int
+    domain: bytes
     transaction_id: int
     associations: tuple[Association, ...]
     clock: Retransmission
     server: bytes | None = None
     offers: list[Offer] = field(default_factory=list)
     asked_for_link: bool = False
+    doubted: bool = False
     beside: bool = False
 
     @property

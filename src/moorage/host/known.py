@@ -11,13 +11,13 @@ from moorage.host.attachments import Attachments
 from moorage.host.config import HostConfig
 from moorage.host.events import HostEvent
 from moorage.host.interface_id import InterfaceIdentifiers
+from moorage.host.lanes import Lanes
 from moorage.host.lease import Lease
 from moorage.host.leases import Leases
 from moorage.host.naming import Naming
 from moorage.host.networks import Networks
 from moorage.host.ordinary import OrdinaryAddresses
-from moorage.host.requester import Requester
-from moorage.host.serving import Serving
+from moorage.host.requester import DuidOf, Requester
 from moorage.host.waiting import Waiting
 from moorage.host.watchers import Watchers
 from moorage.service import ServiceType
@@ -30,14 +30,14 @@ class Known:
         out: what the shell is to do, in the order in which it was decided.
     """
 
-    def __init__(self, config: HostConfig, duid: bytes, secret: bytes, random: Random) -> None:
+    def __init__(self, config: HostConfig, duid_of: DuidOf, secret: bytes, random: Random) -> None:
         self.config = config
         self.admission = Admission(config)
         self.random = random
         self.identifiers = InterfaceIdentifiers(secret, random)
         self.attachments = Attachments(config.interfaces)
-        self.serving = Serving(config.dwell)
-        self.requester = Requester(duid, random)
+        self.lanes = Lanes(self.attachments, lambda: self.config)
+        self.requester = Requester(duid_of, random)
         self.networks = Networks(self.requester)
         self.leases = Leases()
         self.waiting = Waiting()
@@ -51,12 +51,6 @@ class Known:
         self.config = config
         self.admission.change(config)
         self.attachments.use(config.interfaces)
-        self.serving.dwell = config.dwell
-
-    @property
-    def service_known(self) -> bool:
-        """Whether any link that we are on has shown that it knows the service."""
-        return any(link.knows_service for link in self.attachments.newest_first())
 
     @property
     def types_at_boot(self) -> list[ServiceType]:

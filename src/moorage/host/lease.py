@@ -8,6 +8,7 @@ from ipaddress import IPv6Network
 from moorage.host.lifecycle import State
 from moorage.host.outcome import Association
 from moorage.host.reach import Path, Reachability
+from moorage.host.serving import Lane
 from moorage.host.typed import TypedAddress
 from moorage.service import ServiceType
 
@@ -20,6 +21,8 @@ class Lease(TypedAddress):
     """A delegated prefix and its address; moments are seconds on the core's clock.
 
     Attributes:
+        domain: the network domain that gave it; empty: one that does not announce itself.
+        abroad: whether the host is where only other domains are.
         untyped: whether no type was asked for (5.2-d); until the network has chosen one, ``type``
             is a mere guess.
         succeeds: the IAID of the lease whose place it takes, or is to take, if there is one.
@@ -32,6 +35,8 @@ class Lease(TypedAddress):
     prefix: IPv6Network | None = None
     server: bytes = b""
     reach: Reachability = field(default_factory=Reachability)
+    domain: bytes = b""
+    abroad: bool = False
     untyped: bool = False
     succeeds: int | None = None
     ask_again_at: float = 0.0
@@ -53,6 +58,21 @@ class Lease(TypedAddress):
         """Whether it is what somebody is to get who wants ``type_``; none: the network's choice."""
         mine = None if self.undecided or (self.untyped and type_ is None) else self.type
         return (mine, self.lifetime) == (type_, lifetime)
+
+    @property
+    def lane(self) -> Lane:
+        """What it is served together with."""
+        return Lane(self.domain, self.type)
+
+    @property
+    def asked(self) -> Lane:
+        """What it is asked for together with."""
+        return Lane(None, self.association.type)
+
+    @property
+    def usable(self) -> bool:
+        """Whether a new socket may take the address."""
+        return super(Lease, self).usable and not self.abroad
 
     @property
     def wanted(self) -> bool:

@@ -33,6 +33,8 @@ from moorage.host.findings import (
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.nonpersistent import NonPersistent
+from moorage.host.outcome import Association
+from moorage.host.serving import Lane
 from moorage.host.soliciting import Soliciting
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType
@@ -65,7 +67,7 @@ class Movement:
         times = [
             self._soliciting.next_timer(),
             self._known.attachments.next_timer(),
-            self._known.serving.next_timer(self._known.attachments.newest_first()),
+            self._known.lanes.next_timer(self._lanes()),
             *self._unsettled.values(),
         ]
         return min((time for time in times if time is not None), default=None)
@@ -86,7 +88,7 @@ class Movement:
     def _take(self, finding: Finding, now: float) -> None:
         match finding:
             case Attached(interface):
-                self._known.serving.heard(interface)
+                self._known.lanes.heard(interface)
                 self._soliciting.attached(interface, now)
                 self._clashes.pop(interface, None)
                 self._known.tell(LinkAttached(self._known.attachments.name(interface)))
@@ -112,7 +114,7 @@ class Movement:
         self._unsettled.pop(interface, None)
         self._known.requester.link_lost(interface)
         self._nonpersistent.left(interface)
-        self._known.serving.left(interface)
+        self._known.lanes.left(interface)
         self._detach(self._known.leases.alive(), interface, now)
         for address in self._known.ordinary.detach(interface):
             self._known.tell(AddressDetached(address, ServiceType.NON_PERSISTENT))
@@ -127,6 +129,7 @@ class Movement:
             self._known.out.append(Reconcile())
             if not lease.served:
                 assert lease.address is not None
+                self._known.lanes.stranded(lease.lane)
                 self._known.tell(AddressDetached(lease.address, lease.type))
 
     def _advertised(self, interface: int, now: float) -> None:
@@ -136,10 +139,8 @@ class Movement:
         if attachment.heard:
             self._soliciting.heard(interface)
         if attachment.on_demand is not None:
-            self._known.requester.link_heard(interface, attachment.on_demand.link_id)
-        self._known.serving.heard(interface)
-        if not self._known.leases.alive():
-            self._known.serving.answered(interface, now)
+            self._known.requester.link_heard(interface, attachment.on_demand.link_id, now)
+            self._known.lanes.heard(interface)
         for lease in self._known.leases.through(interface):
             if not lease.served and lease.path and lease.path.router in attachment.routers:
                 # It was silenced when the link went; now it can be asked for again.
@@ -167,7 +168,8 @@ class Movement:
             return
         if why is Lack.UNREACHABLE:
             self._detach(served, interface, now)
-        self._known.serving.doubted(interface)
+        for lease in served:
+            self._known.lanes.stranded(lease.lane)
 
     def _solicit_again(self, interface: int, now: float) -> None:
         if self._soliciting.again(interface, now):
@@ -227,20 +229,44 @@ class Movement:
     # ---- who serves ----------------------------------------------------------------------------
 
     def review(self, now: float) -> None:
-        """Decide which interface serves, move there, and ask for what is missing."""
-        chosen = self._known.serving.choose(self._known.attachments.newest_first(), now)
-        if chosen is not None:
-            kept = [lease.association for lease in self._known.leases.alive()]
-            attachment = self._known.attachments.get(chosen)
-            if kept:
-                self._known.requester.start(MessageType.REBIND, chosen, kept, now, urgent=True)
-            elif attachment is not None and attachment.heard:
-                self._known.serving.answered(chosen, now)
-        attachment = self._asking.attachment()
-        if attachment is not None:
-            if self._known.networks.heed(attachment):
-                self._demand.policy_changed(now)
-            self._asking.request_missing(attachment, now)
+        """Decide which interfaces serve, move there, and ask for what is missing."""
+        self._serve(now)
+        link = self._known.lanes.foremost()
+        if link is not None and self._known.networks.heed(link):
+            self._demand.policy_changed(now)
+        self._asking.request_missing(now)
         for interface in self._soliciting.poll(now):
             self._known.out.append(SolicitRouters(interface))
         self._settle(now)
+
+    def _serve(self, now: float) -> None:
+        """Move the leases whose lane calls for it, with one message for each network domain."""
+        lanes = self._lanes()
+        self._known.lanes.forget_others(lanes)
+        moving: dict[tuple[int, bytes], list[Association]] = {}
+        for lane, leases in lanes.items():
+            self._stop_abroad(lane, leases)
+            chosen = self._known.lanes.choose(lane, now)
+            if chosen is not None and lane.domain is not None:
+                associations = [lease.association for lease in leases]
+                moving.setdefault((chosen, lane.domain), []).extend(associations)
+        for (interface, domain), associations in moving.items():
+            self._known.requester.start(
+                MessageType.REBIND, interface, associations, now, domain=domain, urgent=True
+            )
+
+    def _stop_abroad(self, lane: Lane, leases: Iterable[Lease]) -> None:
+        """Ask no longer for prefixes of one network where another one has made itself known."""
+        links = {link.interface for link in self._known.lanes.links(lane)}
+        abroad = not links and bool(self._known.lanes.allowed(lane.type))
+        for lease in leases:
+            lease.abroad = abroad
+            pending = self._known.requester.pending(lease.iaid)
+            if pending is not None and pending[1] not in links:
+                self._known.requester.cancel([lease.iaid])
+
+    def _lanes(self) -> dict[Lane, list[Lease]]:
+        lanes: dict[Lane, list[Lease]] = {}
+        for lease in self._known.leases.alive():
+            lanes.setdefault(lease.lane, []).append(lease)
+        return lanes

@@ -72,7 +72,7 @@ class NonPersistent:
 
         With ``advertised``, only with one of a prefix that a router of the present link advertises.
         """
-        attached = self._known.attachments.newest_first()
+        attached = self._known.lanes.allowed(_TYPE)
         found = self._choose(attached, now, advertised=advertised)
         if found is None:
             return False

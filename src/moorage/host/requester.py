@@ -7,7 +7,7 @@ comes back to `Requester.receive`, which says what became of each association (o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from random import Random
@@ -15,6 +15,7 @@ from random import Random
 from moorage.host.exchange import Exchange, Offer
 from moorage.host.outcome import (
     Association,
+    Lost,
     NotUnderstood,
     Outcome,
     Refused,
@@ -54,12 +55,13 @@ class NetworkTime:
 class Transmission:
     """A message to sign and send on ``interface``.
 
-    ``link_id`` names the link in the signature; ``network_time`` is the network's clock where it
-    found ours wanting.
+    ``domain`` is the network domain that is to know its sender; ``link_id`` names the link in the
+    signature; ``network_time`` is the network's clock where it found ours wanting.
     """
 
     interface: int
     message: Message
+    domain: bytes
     link_id: bytes
     network_time: NetworkTime | None
 
@@ -67,6 +69,7 @@ class Transmission:
 @dataclass(slots=True)
 class _LinkState:
     link_id: bytes = NO_LINK
+    announced: bool = False
     time: NetworkTime | None = None
     knows_service: bool = False
     policy: NetworkPolicy | None = None
@@ -74,11 +77,15 @@ class _LinkState:
     rate: RateLimit = field(default_factory=lambda: RateLimit(_RATE, 1.0))
 
 
+DuidOf = Callable[[bytes], bytes]
+"""By what DUID the host is known in a network domain."""
+
+
 class Requester:
     """All DHCPv6 exchanges of the host."""
 
-    def __init__(self, duid: bytes, random: Random) -> None:
-        self._duid = duid
+    def __init__(self, duid_of: DuidOf, random: Random) -> None:
+        self._duid_of = duid_of
         self._random = random
         self._exchanges: dict[int, Exchange] = {}
         self._links: dict[int, _LinkState] = {}
@@ -90,24 +97,29 @@ class Requester:
         associations: Iterable[Association],
         now: float,
         *,
+        domain: bytes,
         urgent: bool = False,
         server: bytes | None = None,
     ) -> None:
-        """Start an exchange; its associations leave every other one that they were in."""
+        """Start an exchange; its associations leave every other one that they were in.
+
+        ``domain`` is that of the network whose prefixes these are.
+        """
         wanted = tuple(associations)
         self.cancel(association.iaid for association in wanted)
         clock = Retransmission(SCHEDULES[type_], urgent, now, self._random)
-        exchange = Exchange(type_, interface, self._new_id(), wanted, clock, server)
+        exchange = Exchange(type_, interface, domain, self._new_id(), wanted, clock, server)
         self._exchanges[exchange.transaction_id] = exchange
 
     def hand_back(
-        self, interface: int, association: Association, server: bytes, now: float
+        self, interface: int, domain: bytes, association: Association, server: bytes, now: float
     ) -> None:
         """Release what a server gave that we do not take, whatever else is asked for meanwhile."""
         clock = Retransmission(SCHEDULES[MessageType.RELEASE], False, now, self._random)
         exchange = Exchange(
             MessageType.RELEASE,
             interface,
+            domain,
             self._new_id(),
             (association,),
             clock,
@@ -116,7 +128,7 @@ class Requester:
         )
         self._exchanges[exchange.transaction_id] = exchange
 
-    def ask_policy(self, interface: int, now: float) -> None:
+    def ask_policy(self, interface: int, domain: bytes, now: float) -> None:
         """Ask what the network dictates by an Information-request, if nothing else is under way.
 
         Every answer says it, so a question of its own is needed on a link where we want nothing.
@@ -125,7 +137,13 @@ class Requester:
             return
         clock = Retransmission(SCHEDULES[MessageType.INFORMATION_REQUEST], True, now, self._random)
         exchange = Exchange(
-            MessageType.INFORMATION_REQUEST, interface, self._new_id(), (), clock, beside=True
+            MessageType.INFORMATION_REQUEST,
+            interface,
+            domain,
+            self._new_id(),
+            (),
+            clock,
+            beside=True,
         )
         self._exchanges[exchange.transaction_id] = exchange
 
@@ -144,10 +162,14 @@ class Requester:
             if not exchange.beside:
                 self._keep(exchange, tuple(a for a in exchange.associations if a.iaid not in gone))
 
-    def link_heard(self, interface: int, link_id: bytes) -> None:
+    def link_heard(self, interface: int, link_id: bytes, now: float) -> None:
         """Note the id of the link that ``interface`` is on, for later signatures."""
         link = self._link(interface)
-        link.link_id, link.knows_service = link_id, True
+        link.link_id, link.knows_service, link.announced = link_id, True, True
+        for exchange in self._exchanges.values():
+            if exchange.interface == interface and exchange.doubted:
+                exchange.doubted = False
+                exchange.clock.at_once(now)
 
     def link_lost(self, interface: int) -> None:
         """Forget the link and every exchange on ``interface``."""
@@ -206,9 +228,11 @@ class Requester:
                 exchange.clock.due = earliest
                 continue
             link.rate.note(now)
-            message = exchange.message(self._duid, now)
+            message = exchange.message(self._duid_of(exchange.domain), now)
             exchange.clock.sent(now)
-            out.append(Transmission(exchange.interface, message, link.link_id, link.time))
+            out.append(
+                Transmission(exchange.interface, message, exchange.domain, link.link_id, link.time)
+            )
         return out
 
     def receive(
@@ -223,7 +247,7 @@ class Requester:
         client, server = message.first(ClientId), message.first(ServerId)
         if exchange is None or exchange.interface != interface or server is None:
             return []
-        if client is None or client.duid != self._duid:
+        if client is None or client.duid != self._duid_of(exchange.domain):
             return []
         ondemand = OnDemand.of(message)
         if ondemand is not None:
@@ -252,7 +276,7 @@ class Requester:
             outcome(association, interface, message, ondemand, source, server.duid)
             for association in exchange.associations
         )
-        outcomes = [each for each in found if each is not None and not _later(exchange, each)]
+        outcomes = [each for each in found if each is not None and not self._later(exchange, each)]
         self.cancel(each.association.iaid for each in outcomes)
         return outcomes
 
@@ -347,6 +371,22 @@ class Requester:
             exchange.clock.relax(now)
         return outcomes
 
+    def _later(self, exchange: Exchange, found: Outcome) -> bool:
+        """Whether a Rebind is to come again later: its retransmission is the later try.
+
+        A network that has not said which one it is may be another than the one that gave the
+        prefix, and know nothing of it.
+        """
+        if exchange.type is not MessageType.REBIND:
+            return False
+        if isinstance(found, Refused):
+            return found.reason is RefusalReason.TRY_LATER
+        strange = bool(exchange.domain) and not self._link(exchange.interface).announced
+        if not (strange and isinstance(found, Lost)):
+            return False
+        exchange.doubted = True
+        return True
+
     # ---- bookkeeping ---------------------------------------------------------------------------
 
     def _become(
@@ -357,7 +397,8 @@ class Requester:
         urgent = type_ is MessageType.REQUEST
         clock = Retransmission(SCHEDULES[type_], urgent, now, self._random)
         associations, interface = exchange.associations, exchange.interface
-        new = Exchange(type_, interface, self._new_id(), associations, clock, server)
+        domain = exchange.domain
+        new = Exchange(type_, interface, domain, self._new_id(), associations, clock, server)
         self._exchanges[new.transaction_id] = new
         return new
 
@@ -377,12 +418,3 @@ class Requester:
 
 
 _ASKING_ANEW = frozenset({MessageType.SOLICIT, MessageType.REQUEST})
-
-
-def _later(exchange: Exchange, found: Outcome) -> bool:
-    """Whether a Rebind is to come again later: its retransmission is the later try."""
-    return (
-        exchange.type is MessageType.REBIND
-        and isinstance(found, Refused)
-        and found.reason is RefusalReason.TRY_LATER
-    )

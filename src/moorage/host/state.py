@@ -45,6 +45,7 @@ class _SavedPath(msgspec.Struct, frozen=True):
 
 class _SavedLease(msgspec.Struct, frozen=True):
     iaid: int
+    domain: str
     type: int
     kept: bool
     retiring: bool
@@ -123,6 +124,7 @@ class StateFile:
         path = lease.path
         return _SavedLease(
             lease.iaid,
+            lease.domain.hex(),
             int(lease.type),
             lease.kept,
             lease.state is State.RETIRING,
@@ -153,6 +155,7 @@ class StateFile:
             IPv6Network(saved.prefix),
             bytes.fromhex(saved.server),
             reach,
+            bytes.fromhex(saved.domain),
             type=ServiceType(saved.type),
             kept=saved.kept,
             state=State.RETIRING if saved.retiring else State.READY,

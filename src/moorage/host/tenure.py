@@ -46,7 +46,7 @@ class Tenure:
             return
         if not isinstance(outcome, NotUnderstood):
             attachment.knows_service = True
-            self._known.serving.answered(outcome.interface, now)
+        asked = lease.asked
         if (
             lease.state is State.REQUESTED
             and isinstance(outcome, Refused | Lost)
@@ -65,6 +65,9 @@ class Tenure:
                 self._occupancy.end(lease, Why.WITHDRAWN, now)
             case NotUnderstood():
                 self._not_understood(lease, attachment, outcome, now)
+                return
+        # Only now it is known which type the network has chosen, if that was left to it.
+        self._known.lanes.answered((lease.lane, asked), outcome.interface, now)
 
     def _granted(self, lease: Lease, attachment: Attachment, granted: Granted, now: float) -> None:
         objection = self._objection(lease, granted)
@@ -73,7 +76,7 @@ class Tenure:
             if lease.state is State.REQUESTED:
                 attachment.retry_at[lease.type] = now + _RETRY_REFUSED
                 self.refuse(lease, Reason.TRY_LATER, now)
-            self._asking.hand_back(granted, granted.prefix, now)
+            self._asking.hand_back(lease, granted, granted.prefix, now)
             return
         new = lease.address is None
         if lease.address is None:
@@ -144,7 +147,7 @@ class Tenure:
         self, lease: Lease, attachment: Attachment, answer: NotUnderstood, now: float
     ) -> None:
         if answer.given is not None:
-            self._asking.hand_back(answer, answer.given, now)
+            self._asking.hand_back(lease, answer, answer.given, now)
         if not answer.alone or attachment.knows_service:
             return
         attachment.unsupported_until = now + self._known.config.unsupported_memory

@@ -138,9 +138,7 @@ def _link(known: Known, name: str, attachment: Attachment, now: float) -> LinkVi
     on_demand = attachment.on_demand
     return LinkView(
         name,
-        state={known.serving.trying: "trying", known.serving.current: "serving"}.get(
-            attachment.interface, "attached"
-        ),
+        state=known.lanes.state(attachment.interface) or "attached",
         attached_for=now - attachment.since,
         link_local=attachment.link_local,
         routers=sorted(attachment.routers),

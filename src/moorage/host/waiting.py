@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
@@ -104,11 +104,18 @@ class Waiting:
         """Remove what was asked for a socket that has ended."""
         self._waiters = [waiter for waiter in self._waiters if waiter.cookie != cookie]
 
-    def expired(self, now: float, *, service_known: bool) -> list[tuple[Waiter, Reason]]:
-        """Remove and return those who have waited long enough, and why they fail."""
+    def expired(
+        self, now: float, service_known: Callable[[ServiceType | None], bool]
+    ) -> list[tuple[Waiter, Reason]]:
+        """Remove and return those who have waited long enough, and why they fail.
+
+        ``service_known`` says whether a network that may give a type has shown that it knows the
+        service.
+        """
         out: list[tuple[Waiter, Reason]] = []
         for waiter in self._waiters:
-            if waiter.needs_service and not service_known and now >= waiter.support_deadline:
+            in_vain = waiter.needs_service and not service_known(waiter.type)
+            if in_vain and now >= waiter.support_deadline:
                 out.append((waiter, Reason.NO_SERVICE))
             elif now >= waiter.deadline:
                 out.append((waiter, Reason.TIMEOUT))
@@ -116,12 +123,12 @@ class Waiting:
         self._waiters = [waiter for waiter in self._waiters if waiter not in over]
         return out
 
-    def next_timer(self, *, service_known: bool) -> float | None:
-        """Return when the next one has waited long enough."""
+    def next_timer(self, service_known: Callable[[ServiceType | None], bool]) -> float | None:
+        """Return when the next one has waited long enough; see `expired`."""
         return min(
             (
                 min(waiter.deadline, waiter.support_deadline)
-                if waiter.needs_service and not service_known
+                if waiter.needs_service and not service_known(waiter.type)
                 else waiter.deadline
                 for waiter in self._waiters
             ),

@@ -284,6 +284,7 @@ def test_not_supported_is_forgotten_when_our_option_is_heard() -> None:
 def test_impatience_says_nothing_about_the_network() -> None:
     host = Host(Network(silent={WL0}))
     host.attach()
+    host.advance(1)
     number = host.setsc(LASTING, timeout=0.05)
     host.advance(0.06)
     assert failed(host.replies[number]) is Reason.TIMEOUT
@@ -337,6 +338,7 @@ def test_nothing_is_asked_for_when_nobody_waits_any_more(host: Host) -> None:
 def test_plain_server_is_not_supported_and_gets_its_prefix_back() -> None:
     host = Host(Network(knows_service=False))
     host.attach()
+    host.advance(1)
     assert unsupported(host.ask(LASTING)) is Reason.NO_SERVICE
     assert not host.core.leases
     assert host.network.types() == [SOLICIT, RELEASE]

@@ -406,6 +406,7 @@ def test_without_the_service_the_network_has_one_choice() -> None:
     host.attach()
     host.hear(advertisement(None, PREFIX))
     host.do(host.core.address_changed(slaac(WL0, PREFIX), host.now))
+    host.advance(1)
     assert host.ask(None, 1).address == PREFIX[0x1234]
     host.forget()
     assert host.ask(None, 2).address == PREFIX[0x1234]

@@ -11,7 +11,7 @@ from moorage.host.requester import Requester
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import ClientId, Message, MessageType, NetworkPolicy, OnDemand, ServerId
 from moorage.wire.nd import OnDemandLink
-from tests.scripted import DUID, LASTING, SERVER, WL0
+from tests.scripted import DOMAIN, DUID, LASTING, SERVER, WL0
 
 ROUTER = IPv6Address("fe80::a1")
 DICTATED = NetworkPolicy(frozenset({LASTING}), frozenset(), None)
@@ -19,7 +19,7 @@ DICTATED = NetworkPolicy(frozenset({LASTING}), frozenset(), None)
 
 @pytest.fixture
 def requester() -> Requester:
-    return Requester(DUID, Random(1))
+    return Requester(lambda domain: DUID, Random(1))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def on(domain: bytes | None, *, heard: bool = True) -> Attachment:
 
 def hear(requester: Requester, policy: NetworkPolicy | None) -> None:
     requester.link_lost(WL0)
-    requester.ask_policy(WL0, 0.0)
+    requester.ask_policy(WL0, DOMAIN, 0.0)
     [sent] = requester.poll(0.0)
     ours = OnDemand(() if policy is None else (policy,)).to_option()
     options = (ClientId(DUID), ServerId(SERVER), ours)

@@ -43,7 +43,7 @@ from moorage.wire.dhcp6 import (
     VendorOpts,
 )
 from moorage.wire.errors import WireError
-from tests.scripted import DUID, SERVER, WL0, WL1
+from tests.scripted import DOMAIN, DUID, SERVER, WL0, WL1
 
 ROUTER = IPv6Address("fe80::a1")
 PREFIX = IPv6Network("2001:db8:a0:1::/64")
@@ -51,6 +51,7 @@ OTHER = IPv6Network("2001:db8:a0:2::/64")
 NEW = Association(7, ServiceType.SESSION_LASTING)
 HELD = Association(7, ServiceType.SESSION_LASTING, PREFIX)
 HELD_TOO = Association(8, ServiceType.FIXED, OTHER)
+CLIENT = DUID + DOMAIN
 LINK = b"a link 1"
 TYPE = ServiceTypeOf(7, ServiceType.SESSION_LASTING)
 GIVEN = IaPd(7, 600, 1200, (IaPrefix(3600, 7200, PREFIX),))
@@ -63,10 +64,10 @@ class Bench:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.requester = Requester(DUID, Random(4))
+        self.requester = Requester(lambda domain: DUID + domain, Random(4))
 
     def start(self, kind: MessageType, *which: Association, server: bytes | None = None) -> Message:
-        self.requester.start(kind, WL0, which, self.now, urgent=True, server=server)
+        self.requester.start(kind, WL0, which, self.now, urgent=True, server=server, domain=DOMAIN)
         return self.sent()
 
     def poll(self) -> list[Transmission]:
@@ -112,7 +113,9 @@ def answer(
     service: list[Option] = [] if ours is None else [OnDemand(ours).to_option()]
     if kind is MessageType.REPLY and to.first(RapidCommit) is not None:
         service.append(RapidCommit())
-    return Message(kind, to.transaction_id, (ClientId(DUID), ServerId(SERVER), *options, *service))
+    return Message(
+        kind, to.transaction_id, (ClientId(CLIENT), ServerId(SERVER), *options, *service)
+    )
 
 
 def advertise(
@@ -125,13 +128,13 @@ def advertise(
     message = answer(
         solicit, *options, Preference(preference), ours=ours, kind=MessageType.ADVERTISE
     )
-    return replace(message, options=(ClientId(DUID), ServerId(server), *message.options[2:]))
+    return replace(message, options=(ClientId(CLIENT), ServerId(server), *message.options[2:]))
 
 
 def test_solicit(bench: Bench) -> None:
     solicit = bench.start(MessageType.SOLICIT, NEW)
     assert solicit.type is MessageType.SOLICIT
-    assert solicit.first(ClientId) == ClientId(DUID)
+    assert solicit.first(ClientId) == ClientId(CLIENT)
     assert solicit.first(ElapsedTime) == ElapsedTime(0)
     assert solicit.first(RapidCommit) is not None
     assert solicit.first(ServerId) is None
@@ -226,7 +229,7 @@ def test_nobody_knows_the_service(bench: Bench) -> None:
 
 
 def test_somebody_else_on_the_link_knows_the_service(bench: Bench) -> None:
-    bench.requester.link_heard(WL0, LINK)
+    bench.requester.link_heard(WL0, LINK, bench.now)
     solicit = bench.start(MessageType.SOLICIT, NEW)
     bench.receive(advertise(solicit, BETTER, GIVEN, ours=None))
     assert bench.settle() == []
@@ -268,7 +271,7 @@ def test_lost_reply(bench: Bench) -> None:
 
 def test_release_ends_after_four_without_an_answer(bench: Bench) -> None:
     count = 1
-    bench.requester.start(MessageType.RELEASE, WL0, [HELD], bench.now, server=SERVER)
+    bench.requester.start(MessageType.RELEASE, WL0, [HELD], bench.now, server=SERVER, domain=DOMAIN)
     assert bench.sent().first(ServerId) == ServerId(SERVER)
     while (due := bench.requester.next_timer()) is not None:
         bench.now = due
@@ -318,8 +321,20 @@ def test_refusal_for_another_reason(bench: Bench) -> None:
     ids=["NoBinding", "lifetimes 0"],
 )
 def test_lost(bench: Bench, body: tuple[Option, ...]) -> None:
+    bench.requester.link_heard(WL0, LINK, bench.now)
     rebind = bench.start(MessageType.REBIND, HELD)
     assert bench.receive(answer(rebind, IaPd(7, 0, 0, body))) == [Lost(HELD, WL0)]
+
+
+def test_a_loss_is_not_believed_before_the_network_says_which_one_it_is(bench: Bench) -> None:
+    rebind = bench.start(MessageType.REBIND, HELD_TOO, HELD)
+    gone = IaPd(7, 0, 0, (StatusCode(Status.NO_BINDING),))
+    served = IaPd(8, 600, 1200, (IaPrefix(3600, 7200, OTHER),))
+    [granted] = bench.receive(answer(rebind, gone, served))
+    assert granted.association == HELD_TOO
+    bench.requester.link_heard(WL0, LINK, bench.now)
+    again = bench.sent()
+    assert bench.receive(answer(again, gone)) == [Lost(HELD, WL0)]
 
 
 def test_another_prefix_gone_beside_ours(bench: Bench) -> None:
@@ -347,11 +362,11 @@ def test_no_binding_without_our_option_is_no_loss(bench: Bench) -> None:
 
 
 def test_prefix_of_a_plain_server_beside_ours_is_handed_back(bench: Bench) -> None:
-    bench.requester.link_heard(WL0, LINK)
+    bench.requester.link_heard(WL0, LINK, bench.now)
     solicit = bench.start(MessageType.SOLICIT, NEW)
     found = bench.receive(answer(solicit, GIVEN, ours=None))
     assert found == [NotUnderstood(NEW, WL0, SERVER, PREFIX, alone=False)]
-    bench.requester.hand_back(WL0, HELD, BETTER, bench.now)
+    bench.requester.hand_back(WL0, DOMAIN, HELD, BETTER, bench.now)
     assert bench.sent().type is MessageType.RELEASE
     assert bench.requester.pending(7) == (MessageType.SOLICIT, WL0)
     [granted] = bench.receive(answer(solicit, GIVEN))
@@ -370,7 +385,7 @@ def test_what_is_not_for_us_is_ignored(bench: Bench) -> None:
     good = answer(solicit, GIVEN)
     due = bench.requester.next_timer()
     wrong_id = replace(good, transaction_id=good.transaction_id ^ 1)
-    other_client = replace(good, options=(ClientId(DUID + b"x"), *good.options[1:]))
+    other_client = replace(good, options=(ClientId(CLIENT + b"x"), *good.options[1:]))
     no_client = replace(good, options=good.options[1:])
     no_server = replace(good, options=(good.options[0], *good.options[2:]))
     not_an_answer = replace(good, type=MessageType.SOLICIT)
@@ -405,21 +420,23 @@ def test_an_association_is_in_one_exchange_only(bench: Bench) -> None:
 
 
 def test_signatures_name_the_link_that_was_heard_and_never_the_one_before(bench: Bench) -> None:
-    bench.requester.link_heard(WL0, LINK)
-    bench.requester.start(MessageType.REBIND, WL0, [HELD], bench.now)
+    bench.requester.link_heard(WL0, LINK, bench.now)
+    bench.requester.start(MessageType.REBIND, WL0, [HELD], bench.now, domain=DOMAIN)
     assert [t.link_id for t in bench.poll()] == [LINK]
     bench.requester.link_lost(WL0)
     assert bench.requester.pending(7) is None
-    bench.requester.start(MessageType.REBIND, WL0, [HELD], bench.now)
+    bench.requester.start(MessageType.REBIND, WL0, [HELD], bench.now, domain=DOMAIN)
     assert [t.link_id for t in bench.poll()] == [NO_LINK]
 
 
 def test_never_more_than_ten_a_second_on_a_link(bench: Bench) -> None:
     for number in range(25):
         association = Association(number, ServiceType.FIXED)
-        bench.requester.start(MessageType.SOLICIT, WL0, [association], bench.now)
+        bench.requester.start(MessageType.SOLICIT, WL0, [association], bench.now, domain=DOMAIN)
     assert len(bench.poll()) == 10
-    bench.requester.start(MessageType.SOLICIT, WL1, [Association(99, ServiceType.FIXED)], bench.now)
+    bench.requester.start(
+        MessageType.SOLICIT, WL1, [Association(99, ServiceType.FIXED)], bench.now, domain=DOMAIN
+    )
     assert [t.interface for t in bench.poll()] == [WL1]
     due = bench.requester.next_timer()
     assert due is not None
@@ -432,7 +449,7 @@ DICTATED = NetworkPolicy(frozenset({ServiceType.FIXED}), frozenset(), ServiceTyp
 
 
 def asked(bench: Bench) -> Message:
-    bench.requester.ask_policy(WL0, bench.now)
+    bench.requester.ask_policy(WL0, DOMAIN, bench.now)
     return bench.sent()
 
 
@@ -464,7 +481,7 @@ def test_it_is_repeated_until_somebody_answers_who_knows_the_service(bench: Benc
 
 def test_no_question_is_asked_while_another_answer_will_say_it(bench: Bench) -> None:
     message = bench.start(MessageType.SOLICIT, NEW)
-    bench.requester.ask_policy(WL0, bench.now)
+    bench.requester.ask_policy(WL0, DOMAIN, bench.now)
     assert bench.poll() == []
     bench.receive(answer(message, RapidCommit(), GIVEN, ours=(TYPE, DICTATED)))
     assert bench.requester.policy(WL0) == DICTATED

@@ -7,6 +7,7 @@ import pytest
 from moorage.host.admission import Admission
 from moorage.host.waiting import Waiter, Waiting, refusal
 from moorage.numbers import EAI_REQUIREDIPFAILED, EAI_REQUIREDIPNOTSUPPORTED
+from moorage.service import ServiceType
 from moorage.wire.app import Reason
 from tests.scripted import CALLER, CONFIG, LASTING
 
@@ -58,34 +59,42 @@ def test_client_and_socket_that_are_gone() -> None:
     assert [left.id for left in waiting.take(7)] == [3]
 
 
+def nobody_knows(_: ServiceType | None) -> bool:
+    return False
+
+
+def everybody_knows(_: ServiceType | None) -> bool:
+    return True
+
+
 def test_a_network_that_knows_the_service_has_the_whole_time() -> None:
     waiting = Waiting()
     waiting.add(waiter(1))
-    assert waiting.next_timer(service_known=True) == 5.0
-    assert waiting.expired(4.9, service_known=True) == []
-    assert waiting.expired(5.0, service_known=True) == [(waiter(1), Reason.TIMEOUT)]
-    assert waiting.next_timer(service_known=True) is None
+    assert waiting.next_timer(everybody_knows) == 5.0
+    assert waiting.expired(4.9, everybody_knows) == []
+    assert waiting.expired(5.0, everybody_knows) == [(waiter(1), Reason.TIMEOUT)]
+    assert waiting.next_timer(everybody_knows) is None
 
 
 def test_one_that_gives_no_sign_of_it_has_less() -> None:
     waiting = Waiting()
     waiting.add(waiter(1))
-    assert waiting.next_timer(service_known=False) == 1.0
-    assert waiting.expired(0.9, service_known=False) == []
-    assert waiting.expired(1.0, service_known=False) == [(waiter(1), Reason.NO_SERVICE)]
+    assert waiting.next_timer(nobody_knows) == 1.0
+    assert waiting.expired(0.9, nobody_knows) == []
+    assert waiting.expired(1.0, nobody_knows) == [(waiter(1), Reason.NO_SERVICE)]
 
 
 def test_who_waits_for_an_ordinary_address_needs_no_service() -> None:
     waiting = Waiting()
     waiting.add(waiter(1, iaid=None))
-    assert waiting.next_timer(service_known=False) == 5.0
-    assert waiting.expired(1.0, service_known=False) == []
-    assert waiting.expired(5.0, service_known=False) == [(waiter(1, iaid=None), Reason.TIMEOUT)]
+    assert waiting.next_timer(nobody_knows) == 5.0
+    assert waiting.expired(1.0, nobody_knows) == []
+    assert waiting.expired(5.0, nobody_knows) == [(waiter(1, iaid=None), Reason.TIMEOUT)]
 
 
 def test_who_gives_up_before_the_network_could_answer() -> None:
     waiting = Waiting()
     waiting.add(waiter(1, deadline=0.2))
-    assert waiting.next_timer(service_known=False) == 0.2
+    assert waiting.next_timer(nobody_knows) == 0.2
     hasty = waiter(1, deadline=0.2)
-    assert waiting.expired(0.2, service_known=False) == [(hasty, Reason.TIMEOUT)]
+    assert waiting.expired(0.2, nobody_knows) == [(hasty, Reason.TIMEOUT)]
