@@ -140,6 +140,12 @@ def two_routers(**changes: Any) -> Domain:
     return Domain(router_config(1, **changes), router_config(2, **changes))
 
 
+def one_link(**changes: Any) -> Domain:
+    """Return a domain of two routers of the same link."""
+    access = [AccessLink(interface="acc0", link_id="6f6e65206c696e6b")]
+    return two_routers(access=access, **changes)
+
+
 @dataclass
 class Client:
     """A DHCPv6 client: with an identity it signs, without ``speaks`` it does not know us."""

@@ -36,7 +36,8 @@ from moorage.host.counting import ByteCounting
 from moorage.host.inside import Inside
 from moorage.host.kernel import HostKernel, Until, Wanted, use_optimistic_addresses
 from moorage.host.publisher import Publisher
-from moorage.host.requester import NetworkTime, Transmission
+from moorage.host.requester import Transmission
+from moorage.host.signing import SignatureClock
 from moorage.host.sockets import DhcpSocket, RouterSocket
 from moorage.host.state import StateFile
 from moorage.host.subject import Subject
@@ -69,8 +70,6 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _log = logging.getLogger("moorage.host")
 
-_TOLERATED_SKEW = 30_000_000
-"""Microseconds that our clock may be off the network's before its time is used for signatures."""
 _NAP = 0.1
 """Seconds that the machine has to have slept to be perhaps somewhere else."""
 _RECONCILE_PAUSE = 0.05
@@ -147,6 +146,7 @@ class _HostDaemon:
         )
         self._counting = ByteCounting(self._spent, _log.error)
         self._clock = ClockWatch()
+        self._signature_clock = SignatureClock()
         self._inputs: list[tuple[HasFileno, Callable[[], None]]] = [
             (self._dhcp, self._read_dhcp),
             (self._routers, self._read_routers),
@@ -370,10 +370,12 @@ class _HostDaemon:
         if attachment is None:
             return
         source = attachment.link_local
+        network = transmission.network_time
+        theirs = None if network is None else network.at(_now())
         signed = self._identities.of(transmission.domain).sign(
             transmission.message,
             source,
-            _signature_time(transmission.network_time),
+            self._signature_clock.time(time.time_ns() // 1000, theirs),
             transmission.link_id,
         )
         # A link that goes away just now is told to us by the monitor.
@@ -440,12 +442,3 @@ class _HostDaemon:
             self._timer = None
         else:
             self._timer = self._loop.call_later(max(0.0, due - _now()), self._poll)
-
-
-def _signature_time(network: NetworkTime | None) -> int:
-    """Return microseconds since 1970: by our clock, unless the network's is far from it."""
-    own = time.time_ns() // 1000
-    if network is None:
-        return own
-    theirs = network.time + int((_now() - network.heard) * 1_000_000)
-    return theirs if abs(theirs - own) > _TOLERATED_SKEW else own

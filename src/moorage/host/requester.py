@@ -50,6 +50,10 @@ class NetworkTime:
     time: int
     heard: float
 
+    def at(self, now: float) -> int:
+        """Return what it says at our moment ``now``."""
+        return self.time + int((now - self.heard) * 1_000_000)
+
 
 @dataclass(frozen=True, slots=True)
 class Transmission:

@@ -16,10 +16,14 @@ CLOCK_TOLERANCE = 60_000_000
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The message was signed by the holder of ``key``, at ``time`` (microseconds since 1970)."""
+    """The message was signed by the holder of ``key``, at ``time`` (microseconds since 1970).
+
+    ``names_link``: for this link, and not for whichever link it comes by.
+    """
 
     key: bytes
     time: int
+    names_link: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ def examine(
         verify(datagram, on_demand, source, public.key)
     except BadSignature as error:
         return Rejected(str(error))
-    return Proof(public.key, claimed.time)
+    return Proof(public.key, claimed.time, claimed.link_id != NO_LINK)
 
 
 class Claim(Enum):

@@ -86,11 +86,14 @@ class Lessor:
         binding = self._held(ia)
         if binding is None:
             return self._create(ia, wanted)
+        if self._is_squatted(binding, wanted):
+            self._retire(binding)
+            return self._create(ia, wanted)
         objection = self._objection(ia, binding, wanted)
         if objection is not None:
             return objection
         if self._judge(binding) is Claim.REPEATED:
-            return self._as_it_stands(ia, binding)
+            return self._repeat(ia, binding)
         if self._must_wait(binding):
             return Refused(ia, binding.type, RefusalReason.TRY_LATER)
         if self._is_over(ia, binding):
@@ -116,9 +119,7 @@ class Lessor:
         if objection is not None:
             return objection
         if self._judge(binding) is Claim.REPEATED:
-            if self._is_here(binding):
-                return self._as_it_stands(ia, binding)
-            return Refused(ia, binding.type, RefusalReason.SIGNATURE_OR_TIME)
+            return self._repeat(ia, binding)
         if self._must_wait(binding):
             if self._config.keyless is Keyless.NEVER:
                 return Withdrawn(ia, binding.type, (binding.prefix,))
@@ -150,7 +151,7 @@ class Lessor:
             return objection
         if self._judge(binding) is Claim.REPEATED:
             return Refused(ia, binding.type, RefusalReason.SIGNATURE_OR_TIME)
-        if binding.key is None and binding.serving not in (self._me, None):
+        if binding.key is None and not (self._is_here(binding) or self._is_free_to_go(binding)):
             return Refused(ia, binding.type, RefusalReason.NOT_AUTHORISED)
         self._retire(binding, quarantine)
         return Released(ia)
@@ -200,15 +201,43 @@ class Lessor:
             and binding.next_hop == self._request.place.next_hop
         )
 
-    def _must_wait(self, binding: Binding) -> bool:
-        """Whether a client without a key moves before anybody saw it leave the other place."""
-        if self._request.proof is not None or binding.serving is None or self._is_here(binding):
-            return False
+    def _is_squatted(self, binding: Binding, wanted: ServiceType | None) -> bool:
+        """Whether somebody without the client's key asked for another type in its name."""
+        return (
+            binding.key is None
+            and self._request.proof is not None
+            and wanted not in (None, binding.type)
+        )
+
+    def _repeat(self, ia: Association, binding: Binding) -> Granted | Refused:
+        """Answer a message that was acted on: somewhere else, unless the signature tells better.
+
+        One that names no link may be a copy that reached us, or another router, by somebody else.
+        """
+        proof = self._request.proof
+        if self._is_here(binding) or (proof is not None and proof.names_link):
+            return self._as_it_stands(ia, binding)
+        return Refused(ia, binding.type, RefusalReason.SIGNATURE_OR_TIME)
+
+    def _is_free_to_go(self, binding: Binding) -> bool:
+        """Whether whoever knows a keyless client's names may take its lease elsewhere."""
         match self._config.keyless:
             case Keyless.ALWAYS:
-                return False
-            case Keyless.NEVER:
                 return True
+            case Keyless.AFTER_DEPARTURE:
+                return binding.serving is None
+            case Keyless.NEVER:
+                # It was here that the client left, and here it comes back.
+                return binding.serving is None and binding.anchor == self._me
+
+    def _must_wait(self, binding: Binding) -> bool:
+        """Whether a client without a key moves before anybody saw it leave the other place."""
+        if self._request.proof is not None or self._is_here(binding):
+            return False
+        if self._is_free_to_go(binding):
+            return False
+        if self._config.keyless is Keyless.NEVER:
+            return True
         self.waiting.add(binding.prefix)
         since = self._at.waiting.get(binding.prefix, self._now)
         return self._now - since < self._config.hold

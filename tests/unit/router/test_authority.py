@@ -41,7 +41,8 @@ def signed(identity: Identity, time: int = NOW, link_id: bytes = LINK) -> bytes:
 @pytest.mark.parametrize("off", [0, CLOCK_TOLERANCE, -CLOCK_TOLERANCE])
 def test_a_signature_proves_key_and_time(link_id: bytes, off: int) -> None:
     identity = Identity.generate()
-    assert stand(signed(identity, NOW + off, link_id)) == Proof(identity.public_key, NOW + off)
+    proof = Proof(identity.public_key, NOW + off, names_link=link_id == LINK)
+    assert stand(signed(identity, NOW + off, link_id)) == proof
 
 
 def test_an_unsigned_message_proves_nothing() -> None:
@@ -89,11 +90,11 @@ async def binding() -> Binding:
 async def test_a_binding_obeys_its_key_and_later_times_only() -> None:
     keyed = await binding()
     assert keyed.key is not None
-    good = Proof(keyed.key, keyed.last_time + 1)
+    good = Proof(keyed.key, keyed.last_time + 1, True)
     assert claim(keyed, good) is Claim.GOOD
-    assert claim(keyed, Proof(keyed.key, keyed.last_time)) is Claim.REPEATED
-    assert claim(keyed, Proof(keyed.key, keyed.last_time - 1)) is Claim.STALE
-    assert claim(keyed, Proof(bytes(32), keyed.last_time + 1)) is Claim.FOREIGN
+    assert claim(keyed, Proof(keyed.key, keyed.last_time, True)) is Claim.REPEATED
+    assert claim(keyed, Proof(keyed.key, keyed.last_time - 1, True)) is Claim.STALE
+    assert claim(keyed, Proof(bytes(32), keyed.last_time + 1, True)) is Claim.FOREIGN
     assert claim(keyed, None) is Claim.FOREIGN
     assert claim(replace(keyed, key=None), None) is Claim.GOOD
     assert claim(replace(keyed, key=None), good) is Claim.GOOD

@@ -36,6 +36,7 @@ from tests.domain import (
     association,
     ia,
     lease,
+    one_link,
     router_config,
     said,
     two_routers,
@@ -137,13 +138,13 @@ async def test_every_association_has_its_own_type_and_all_the_same_timers() -> N
 
 
 async def test_a_repeated_solicit_gives_the_same_prefix_at_either_router() -> None:
-    domain = two_routers()
+    domain = one_link()
     first, second = domain.sites
     client = Client(domain.clock)
     solicit = client.message(
         MessageType.SOLICIT, [ia(1, ANY)], {1: SESSION_LASTING}, options=[RapidCommit()]
     )
-    datagram = client.sign(solicit)
+    datagram = client.sign(solicit, first.link_id)
     one = await first.ask(datagram, client.source)
     again = await first.ask(datagram, client.source)
     other = await second.ask(datagram, client.source)

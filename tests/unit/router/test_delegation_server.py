@@ -12,7 +12,7 @@ from moorage.store.memory import MemoryStore
 from moorage.store.model import Binding
 from moorage.store.protocol import Change, Conflict, StoreError
 from moorage.wire.dhcp6 import IaPd, Message, MessageType, RapidCommit, decode_message
-from tests.domain import ANY, Client, Domain, Site, ia, lease, router_config, two_routers
+from tests.domain import ANY, Client, Domain, Site, ia, lease, one_link, router_config, two_routers
 
 FIXED = ServiceType.FIXED
 
@@ -71,10 +71,11 @@ async def test_a_prefix_that_somebody_took_is_not_drawn_again() -> None:
 
 
 async def test_one_solicit_at_two_routers_at_once_gives_one_prefix() -> None:
-    domain = two_routers()
+    domain = one_link()
     client = Client(domain.clock)
     solicit = client.sign(
-        client.message(MessageType.SOLICIT, [ia(1, ANY)], {1: FIXED}, options=[RapidCommit()])
+        client.message(MessageType.SOLICIT, [ia(1, ANY)], {1: FIXED}, options=[RapidCommit()]),
+        domain.sites[0].link_id,
     )
     replies = await asyncio.gather(*(site.ask(solicit, client.source) for site in domain.sites))
     binding = await domain.binding()
