@@ -57,13 +57,13 @@ class Segments:
         self._behind: dict[tuple[str, IPv6Network], Segment] = {}
         for link in config.access:
             name, link_id = link.interface, config.link_id(link)
-            self._direct[name] = _segment(config, link, link_id, link.networks, secret)
+            self._direct[name] = _segment(link, link_id, link.networks, secret)
             self._agents[name] = {}
             for agent in link.relays:
                 self._agents[name] |= dict.fromkeys((agent.address, *agent.sources), agent)
                 for network in agent.links:
                     named = hashlib.sha256(link_id + network.network_address.packed).digest()[:8]
-                    behind = _segment(config, link, named, (network,), secret)
+                    behind = _segment(link, named, (network,), secret)
                     self._behind[name, network] = replace(behind, relayed=True)
 
     def on(self, link: AccessLink, client: IPv6Address) -> Place:
@@ -95,7 +95,6 @@ class Segments:
 
 
 def _segment(
-    config: RouterConfig,
     link: AccessLink,
     identity: bytes,
     networks: tuple[IPv6Network, ...],
@@ -104,6 +103,4 @@ def _segment(
     if not networks:
         return Segment(link, identity, networks, None)
     pool = Pool(networks[-1], _ADDRESS_LENGTH)
-    return Segment(
-        link, identity, networks, Addresses(pool, config.id, networks, secret + identity)
-    )
+    return Segment(link, identity, networks, Addresses(pool, networks, secret + identity))

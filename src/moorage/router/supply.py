@@ -63,7 +63,7 @@ class Prefixes:
 
 
 class Addresses:
-    """The single addresses that a router assigns on one link, and which are of use there alone.
+    """The single addresses that the routers of one link assign, and which are of use there alone.
 
     The first choice is made of the client's names, so that what is advertised to a client is what
     it gets later; nobody else can foresee it. What a client wishes for does not count: on a link
@@ -71,16 +71,12 @@ class Addresses:
 
     Args:
         pool: what they are drawn from.
-        router: the router's id.
         networks: the prefixes of the link.
         secret: what nobody else knows.
     """
 
-    def __init__(
-        self, pool: Pool, router: str, networks: tuple[IPv6Network, ...], secret: bytes
-    ) -> None:
+    def __init__(self, pool: Pool, networks: tuple[IPv6Network, ...], secret: bytes) -> None:
         self._pool = pool
-        self._router = router
         self._networks = networks
         self._secret = secret
 
@@ -97,7 +93,7 @@ class Addresses:
 
     def ends(self, binding: Binding) -> bool:
         """Tell whether a binding comes to its end where its client is now."""
-        return binding.anchor != self._router or not on_link([binding.prefix], self._networks)
+        return not on_link([binding.prefix], self._networks)
 
 
 def listed(ia: Association) -> tuple[IPv6Network, ...]:

@@ -270,6 +270,17 @@ async def test_an_address_is_of_one_link_of_a_router() -> None:
     assert await client.get(site) in other
 
 
+async def test_two_routers_of_one_link_assign_and_extend_the_same_addresses() -> None:
+    access = [AccessLink(interface="acc0", slaac_prefix=SLAAC, link_id="0123456789abcdef")]
+    domain = two_routers(access=access, keyless=Keyless.ALWAYS)
+    first, second = domain.sites
+    client = Plain(domain)
+    address = await client.get(first)
+    assert await client.get(second) == address
+    assert given(await client.say(second, MessageType.REBIND, na(1, address))).valid > 0
+    assert await Plain(domain, plain_duid=b"\x00\x03other").get(second) != address
+
+
 async def test_a_rebind_of_an_address_is_anothers_matter_where_none_are_assigned() -> None:
     domain = two_routers()
     site, client = domain.sites[0], Plain(domain)
@@ -311,16 +322,16 @@ async def test_a_refused_address_is_a_status_and_nothing_of_ours() -> None:
 
 def test_reserved_interface_identifiers_are_not_assigned() -> None:
     anycast = IPv6Network("2001:db8::/127")
-    supply = Addresses(Pool(anycast, 128), "ar1", (anycast,), b"")
+    supply = Addresses(Pool(anycast, 128), (anycast,), b"")
     drawn = {supply.draw(bytes([number]), na(number), lambda _: False) for number in range(20)}
     assert drawn == {IPv6Network("2001:db8::1")}
     reserved = IPv6Network("2001:db8::fdff:ffff:ffff:ff80/121")
-    assert Addresses(Pool(reserved, 128), "ar1", (), b"").draw(b"", na(1), lambda _: False) is None
+    assert Addresses(Pool(reserved, 128), (), b"").draw(b"", na(1), lambda _: False) is None
 
 
 def test_nobody_else_can_foresee_an_address() -> None:
     drawn = {
-        Addresses(Pool(SLAAC, 128), "ar1", (SLAAC,), secret).draw(b"duid", na(1), lambda _: False)
+        Addresses(Pool(SLAAC, 128), (SLAAC,), secret).draw(b"duid", na(1), lambda _: False)
         for secret in (b"a", b"b", b"c")
     }
     assert len(drawn) == 3
