@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 import moorage
 from moorage.lab.network import ACCESS
+from moorage.lab.programs import server
 from moorage.service import ServiceType
 from moorage.wire.nd import PrefixInformation, RouterAdvertisement
 from tests.conformance.conftest import LINGER, Stage
-from tests.conformance.scene import DELEGATED, Scene, eventually
+from tests.conformance.scene import DELEGATED, PATIENCE, Scene, eventually
 
 pytestmark = pytest.mark.netns
 
@@ -100,3 +102,39 @@ def test_what_an_ordinary_network_gives_is_non_persistent(without_service: Scene
     with without_service.connect(ServiceType.NON_PERSISTENT) as connection:
         assert connection.source in without_service.ordinary()
         assert connection.works()
+
+
+REPORT_SOURCE = """\
+from http.server import BaseHTTPRequestHandler, HTTPServer
+import socket, sys
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.client_address[0].encode())
+
+class Server(HTTPServer):
+    address_family = socket.AF_INET6
+
+server = Server((sys.argv[1], 80), Handler)
+print("ready", file=sys.stderr, flush=True)
+server.serve_forever()
+"""
+ASK_BY_PYTHON = """\
+import sys, urllib.request
+print(urllib.request.urlopen(sys.argv[1]).read().decode())
+"""
+
+
+@pytest.mark.parametrize(
+    "program", [["curl", "--silent", "--globoff"], [sys.executable, "-c", ASK_BY_PYTHON]]
+)
+def test_legacy_programs_work_unchanged(scene: Scene, program: list[str]) -> None:
+    """5.1-a: programs that do not know the API run, from the address that they always had."""
+    url = f"http://[{scene.destination}]/"
+    argv = [sys.executable, "-c", REPORT_SOURCE, str(scene.destination)]
+    with server(scene.peer, argv, "ready"):
+        [ordinary] = scene.ordinary()
+        assert scene.typed()
+        assert scene.host.run([*program, url], timeout=PATIENCE).stdout.strip() == str(ordinary)
