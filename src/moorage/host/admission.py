@@ -81,10 +81,10 @@ class Admission:
             del self._judgements[next(iter(self._judgements))]
         return judgement
 
-    def may_have(self, judgement: Judgement, lease: int, leases: Collection[int]) -> Reason:
-        """Return why the caller may not have the address of one of the ``leases`` as well."""
+    def may_have(self, judgement: Judgement, lease: int, leases: Collection[int]) -> bool:
+        """Whether the caller may have the address of one of the ``leases`` as well."""
         if self.has(judgement, lease):
-            return Reason.NONE
+            return True
         return self._weigh(judgement, self._quotas.addresses(judgement.holder, leases)[:-1])
 
     def has(self, judgement: Judgement, lease: int) -> bool:
@@ -95,15 +95,15 @@ class Admission:
             judgement.decision = judgement.decision.after(step)
         return held
 
-    def may_ask(self, judgement: Judgement, leases: Collection[int], now: float) -> Reason:
-        """Return why the caller may not make the host ask for a lease; if he may, it is counted."""
+    def may_ask(self, judgement: Judgement, leases: Collection[int], now: float) -> bool:
+        """Whether the caller may make the host ask for a lease; if he may, that is counted."""
         holder = judgement.holder
         addresses = self._quotas.addresses(holder, leases)
         requests = self._quotas.requests(holder, now)
-        refusal = self._weigh(judgement, (*addresses, *requests))
-        if refusal is Reason.NONE:
+        allowed = self._weigh(judgement, (*addresses, *requests))
+        if allowed:
             self._quotas.take(holder, now)
-        return refusal
+        return allowed
 
     def asked(self, judgement: Judgement, lease: int) -> None:
         """Note that the network is asked for a lease because of a request."""
@@ -118,7 +118,7 @@ class Admission:
         """Note that a socket has ended."""
         self._quotas.closed(cookie)
 
-    def _weigh(self, judgement: Judgement, standings: Sequence[Standing]) -> Reason:
+    def _weigh(self, judgement: Judgement, standings: Sequence[Standing]) -> bool:
         exhausted = any(standing.exhausted for standing in standings)
         refusal = Reason.HOST_QUOTA if exhausted else Reason.NONE
         found = ", ".join(
@@ -126,4 +126,4 @@ class Admission:
             for standing in standings
         )
         judgement.decision = judgement.decision.after(Step("quota", found, refusal))
-        return refusal
+        return not exhausted

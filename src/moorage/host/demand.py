@@ -75,7 +75,7 @@ class Demand:
         if not waiter.fresh:
             lease = self._renewal.fitting(waiter.type, waiter.lifetime, now)
         if lease is not None:
-            self._share(waiter, lease, now)
+            self._occupancy.give(waiter, lease, now)
         elif waiter.type is not ServiceType.NON_PERSISTENT or self._delegated_anew(waiter, now):
             self._ask_for(waiter, now)
         elif not self._nonpersistent.give(waiter, now, advertised=True):
@@ -90,18 +90,6 @@ class Demand:
         if not waiter.fresh or attachment is None or not attachment.knows_service:
             return False
         return attachment.offers(ServiceType.NON_PERSISTENT)
-
-    def _share(self, waiter: Waiter, lease: Lease, now: float) -> None:
-        leases, admission = self._known.leases, self._known.admission
-        refused = admission.may_have(waiter.judgement, lease.iaid, leases.iaids())
-        if refused is Reason.NONE:
-            self._occupancy.give(waiter, lease, now)
-            return
-        for other in leases.usable(waiter.type, waiter.lifetime):
-            if admission.has(waiter.judgement, other.iaid):
-                self._occupancy.give(waiter, other, now)
-                return
-        self._known.out.append(waiter.refused(refused))
 
     def _ask_for(self, waiter: Waiter, now: float) -> None:
         """Let ``waiter`` wait for a lease that the network is asked for, if that has a point."""
@@ -127,9 +115,8 @@ class Demand:
     def _new_lease(self, waiter: Waiter, now: float) -> Lease | None:
         """Return a lease to ask for, unless the application may not make us ask."""
         known = self._known
-        refused = known.admission.may_ask(waiter.judgement, known.leases.iaids(), now)
-        if refused is not Reason.NONE:
-            self._occupancy.fail(waiter, refused, now)
+        if not known.admission.may_ask(waiter.judgement, known.leases.iaids(), now):
+            self._occupancy.fail(waiter, Reason.HOST_QUOTA, now)
             return None
         lease = Lease(
             known.new_iaid(),

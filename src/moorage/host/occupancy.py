@@ -31,14 +31,26 @@ class Occupancy:
         self._nonpersistent = nonpersistent
 
     def give(self, waiter: Waiter, lease: Lease, now: float) -> None:
-        """Answer an application with the address of a lease."""
-        assert lease.address is not None
+        """Answer an application with the address of a lease, if it may have that.
+
+        One that has enough gets an address of the type that it has already.
+        """
+        leases, admission = self._known.leases, self._known.admission
+        refused = Reason.NONE
         if lease.type not in waiter.permitted:
-            # The network chose it.
-            self._known.out.append(waiter.refused(Reason.HOST_NOT_AUTHORISED))
+            refused = Reason.HOST_NOT_AUTHORISED  # the network chose the type
+        elif not admission.may_have(waiter.judgement, lease.iaid, leases.iaids()):
+            refused = Reason.HOST_QUOTA
+            for other in leases.usable(waiter.type, waiter.lifetime):
+                if admission.has(waiter.judgement, other.iaid):
+                    lease, refused = other, Reason.NONE
+                    break
+        if refused is not Reason.NONE:
+            self._known.out.append(waiter.refused(refused))
             return
+        assert lease.address is not None
         self._known.out.append(waiter.granted(lease.address, lease.valid_until - now))
-        self._known.admission.given(waiter.judgement, lease.iaid)
+        admission.given(waiter.judgement, lease.iaid)
         if waiter.cookie is not None:
             lease.sockets.add(waiter.cookie)
             lease.step(Event.OPEN)

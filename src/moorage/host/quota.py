@@ -112,7 +112,8 @@ class Standing:
 class Quotas:
     """Who holds which lease, by IAID, and the buckets of everybody.
 
-    A lease counts for all whose sockets are on it; while there are none, for him who caused it.
+    A lease counts for all whose sockets are on it; while there are none, for him who had the last,
+    or caused it.
     """
 
     def __init__(self, limits: QuotaTable) -> None:
@@ -142,6 +143,7 @@ class Quotas:
             if iaid in self._users:
                 self._users[iaid][holder] -= 1
                 self._users[iaid] = +self._users[iaid]
+                self._causes[iaid] = holder
 
     def holds(self, iaid: int, holder: Holder) -> bool:
         """Whether a lease counts for ``holder`` already."""

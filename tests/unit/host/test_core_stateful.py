@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from ipaddress import IPv6Network
 from itertools import pairwise
 
@@ -11,12 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from moorage.host.actions import SendDhcp
+from moorage.host.caller import Caller
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
+from moorage.host.quota import ApplicationLimits, Holder, HostLimits, QuotaTable, UserLimits
 from moorage.host.subject import Subject
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import IaPd, Message, MessageType, RefusalReason
-from tests.scripted import WL0, WL1, Host, Network, advertisement, config, slaac
+from tests.scripted import CALLER, USER, WL0, WL1, Host, Network, advertisement, config, slaac
 
 INTERFACES = st.sampled_from([WL0, WL1])
 TYPES = st.sampled_from(ServiceType)
@@ -26,6 +29,12 @@ STRANGE = [
     IPv6Network("fe80::/64"),
     IPv6Network("2001:db8:a0::/48"),
 ]
+CALLERS = [CALLER, USER, replace(USER, executable="/usr/bin/mail"), replace(USER, uid=1001)]
+QUOTA = QuotaTable(
+    application=ApplicationLimits(addresses=2, requests=1000),
+    user=UserLimits(addresses=3, requests=1000),
+    all=HostLimits(addresses=9, requests=1000),
+)
 LINKS = [None, b"link one", b"link two"]
 
 
@@ -40,11 +49,12 @@ class HostMachine(RuleBasedStateMachine):
         seed=st.integers(0, 3),
     )
     def start(self, boot: list[str], linger: float, dwell: float, hold: float, seed: int) -> None:
-        self.config = config(at_boot=boot, linger=linger, dwell=dwell, hold=hold)
+        self.config = config(at_boot=boot, linger=linger, dwell=dwell, hold=hold, quota=QUOTA)
         self.network = Network()
         self.host = Host(self.network, self.config, seed=seed)
         self.cookie = self.watches = 0
         self.watching: set[str] = set()
+        self.callers: dict[int, Caller] = {}
         self.host.attach(heard=LINKS[1])
 
     # ---- links ---------------------------------------------------------------------------------
@@ -137,18 +147,32 @@ class HostMachine(RuleBasedStateMachine):
     # ---- applications --------------------------------------------------------------------------
 
     @rule(
-        kind=TYPES,
+        kind=TYPES | st.none(),
         on_net=st.booleans(),
         held=st.booleans(),
         timeout=st.sampled_from([0.0, 0.1, 30.0]),
         client=st.sampled_from("ab"),
+        caller=st.sampled_from(CALLERS),
     )
     def setsc(
-        self, kind: ServiceType, on_net: bool, held: bool, timeout: float, client: str
+        self,
+        kind: ServiceType | None,
+        on_net: bool,
+        held: bool,
+        timeout: float,
+        client: str,
+        caller: Caller,
     ) -> None:
         self.cookie += 1
-        cookie = None if held else self.cookie
-        self.host.setsc(kind, cookie, on_net=on_net, timeout=timeout, client=client)
+        cookie = None if held and kind is not None else self.cookie
+        number = self.host.setsc(
+            kind, cookie, on_net=on_net, timeout=timeout, client=client, caller=caller
+        )
+        self.callers[number] = caller
+
+    @rule(default=st.none() | TYPES)
+    def choose_another_type(self, default: ServiceType | None) -> None:
+        self.network.default = default
 
     @rule(data=st.data())
     def close(self, data: st.DataObject) -> None:
@@ -238,6 +262,23 @@ class HostMachine(RuleBasedStateMachine):
         known = self.host.core._known
         addresses = {lease.address for lease in self.alive()} | known.ordinary.addresses
         assert known.watchers._watched.keys() <= addresses
+
+    @invariant()
+    def nobody_gets_what_he_may_not_have(self) -> None:
+        replies, self.host.replies = self.host.replies, {}
+        for number, reply in replies.items():
+            lease = self.host.lease(reply.address)
+            if reply.status == 0 and number > 0 and lease is not None:
+                assert self.callers[number].uid == 0 or lease.type is not ServiceType.FIXED
+
+    @invariant()
+    def nobody_has_more_than_his_quota(self) -> None:
+        known = self.host.core._known
+        for caller in CALLERS:
+            holder = Holder(caller.uid, caller.executable)
+            application, user, _ = known.admission._quotas.addresses(holder, known.leases.iaids())
+            assert application.used <= application.limit
+            assert user.used <= user.limit
 
     @invariant()
     def prefixes_do_not_overlap(self) -> None:

@@ -96,7 +96,8 @@ def test_a_lease_counts_for_all_who_have_sockets_on_it() -> None:
     assert refused_by(quotas.addresses(MAIL, [1])) == ["application"]
     assert quotas.holds(1, MAIL)
     quotas.closed(78)
-    assert quotas.holds(1, BROWSER)
+    assert quotas.holds(1, MAIL)
+    assert not quotas.holds(1, BROWSER)
 
 
 def test_a_user_counts_a_lease_once() -> None:
@@ -115,7 +116,9 @@ def test_one_socket_may_have_had_several_addresses() -> None:
     quotas.opened(2, 77, BROWSER)
     assert used(quotas.addresses(BROWSER, [1, 2])) == (2, 2, 2)
     quotas.closed(77)
-    assert used(quotas.addresses(BROWSER, [1, 2])) == (0, 0, 2)
+    assert used(quotas.addresses(BROWSER, [1, 2])) == (2, 2, 2)
+    quotas.opened(1, 78, ROOT)
+    assert used(quotas.addresses(BROWSER, [1, 2])) == (1, 1, 2)
 
 
 def test_a_lease_that_has_ended_counts_for_nobody() -> None:
