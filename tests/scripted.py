@@ -218,10 +218,22 @@ class Host:
         self.formed: dict[tuple[int, IPv6Address], float] = {}
         self.clashes = 0
         """How many of the next addresses that are formed somebody else on the link has."""
+        self._seed = seed
         self._request = 0
         self._arriving: deque[tuple[int, Message]] = deque()
         self._reconciled = True
         self.do(self.core.restore(memory))
+
+    def restart(self, config: HostConfig, memory: Memory) -> None:
+        """Start the daemon anew; kernel, sockets and network go on, applications hear nothing."""
+        self.core = HostCore(config, duid_of, SECRET, Random(self._seed))
+        self._arriving.clear()
+        self.do(self.core.restore(memory))
+        self.advance(0)
+        for interface, address in self.formed:
+            self.do(self.core.link_changed(link(interface, up=False), self.now))
+            found = own(interface, address, int(self.formed[interface, address] - self.now))
+            self.do(self.core.address_changed(found, self.now))
 
     def do(self, actions: Iterable[Action]) -> None:
         """Do as the daemon does, then take in what was answered."""

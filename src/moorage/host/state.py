@@ -104,7 +104,7 @@ class StateFile:
         draft.replace(self._path)
 
     def load(self, index_of: Callable[[str], int | None], now: float) -> Memory:
-        """Return what was remembered, without the leases that are no longer valid.
+        """Return what was remembered, with leases that have expired since, whose sockets must end.
 
         Raises:
             OSError: the file cannot be read.
@@ -118,7 +118,7 @@ class StateFile:
             return Memory()
         except (msgspec.DecodeError, ValueError) as error:
             raise StateError(f"{self._path}: {error}") from None
-        return Memory([lease for lease in leases if lease.valid_until > now], links)
+        return Memory(leases, links)
 
     def _pack(self, lease: Lease, name_of: Callable[[int], str]) -> _SavedLease:
         path = lease.path

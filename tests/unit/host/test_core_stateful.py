@@ -4,26 +4,34 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from moorage.host.actions import SendDhcp
+from moorage.host.actions import Action, DestroySockets, RetireLink, SendDhcp, Tell
 from moorage.host.caller import Caller
+from moorage.host.events import AddressClash, AddressGone
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
+from moorage.host.lifetimes import DailyLifetime, Lifetimes
 from moorage.host.quota import ApplicationLimits, Holder, HostLimits, QuotaTable, UserLimits
+from moorage.host.state import StateFile
 from moorage.host.subject import Subject
+from moorage.kernel.addresses import Address
 from moorage.service import ServiceType
-from moorage.wire.dhcp6 import IaPd, Message, MessageType, RefusalReason
-from tests.scripted import CALLER, USER, WL0, WL1, Host, Network, advertisement, config, slaac
+from moorage.wire.dhcp6 import IaPd, MessageType, RefusalReason
+from tests.scripted import CALLER, USER, WL0, WL1, Host, Network, advertisement, config, own, slaac
 
 INTERFACES = st.sampled_from([WL0, WL1])
 TYPES = st.sampled_from(ServiceType)
 PREFIXES = [IPv6Network("2001:db8:1001::/64"), IPv6Network("2001:db8:1002::/64")]
+BY_HAND = Address(IPv6Address("2001:db8:1001::77"), WL0, 64)
+"""An address that an administrator has configured."""
 STRANGE = [
     IPv6Network("2001:db8:a0:1::/72"),
     IPv6Network("fe80::/64"),
@@ -46,29 +54,45 @@ class HostMachine(RuleBasedStateMachine):
         linger=st.sampled_from([0.0, 0.3, 30.0]),
         dwell=st.sampled_from([0.0, 1.0]),
         hold=st.sampled_from([0.0, 10.0]),
+        age=st.sampled_from([0, 5, 100]),
         seed=st.integers(0, 3),
     )
-    def start(self, boot: list[str], linger: float, dwell: float, hold: float, seed: int) -> None:
-        self.config = config(at_boot=boot, linger=linger, dwell=dwell, hold=hold, quota=QUOTA)
+    def start(
+        self, boot: list[str], linger: float, dwell: float, hold: float, age: int, seed: int
+    ) -> None:
+        limit = DailyLifetime(seconds=age, bytes=10_000)
+        self.config = config(
+            at_boot=boot,
+            linger=linger,
+            dwell=dwell,
+            hold=hold,
+            quota=QUOTA,
+            lifetimes=Lifetimes(limit, limit, limit, limit),
+        )
         self.network = Network()
         self.host = Host(self.network, self.config, seed=seed)
+        self.host.do(self.host.core.address_changed(BY_HAND, self.host.now))
         self.cookie = self.watches = 0
         self.watching: set[str] = set()
         self.callers: dict[int, Caller] = {}
+        self.attached = {WL0}
         self.host.attach(heard=LINKS[1])
 
     # ---- links ---------------------------------------------------------------------------------
 
     @rule(interface=INTERFACES, link=st.sampled_from(LINKS))
     def attach(self, interface: int, link: bytes | None) -> None:
+        self.attached.add(interface)
         self.host.attach(interface, heard=link)
 
     @rule(interface=INTERFACES)
     def detach(self, interface: int) -> None:
+        self.attached.discard(interface)
         self.host.detach(interface)
 
     @rule(interface=INTERFACES)
     def remove(self, interface: int) -> None:
+        self.attached.discard(interface)
         self.host.do(self.host.core.link_removed(interface, self.host.now))
 
     @rule(
@@ -94,6 +118,19 @@ class HostMachine(RuleBasedStateMachine):
         core, address = self.host.core, slaac(interface, prefix)
         change = core.address_changed if present else core.address_removed
         self.host.do(change(address, self.host.now))
+
+    @rule(others=st.integers(0, 4))
+    def others_have_the_next_addresses(self, others: int) -> None:
+        self.host.clashes = others
+
+    @precondition(lambda self: self.host.formed)
+    @rule(data=st.data())
+    def somebody_takes_an_address_away(self, data: st.DataObject) -> None:
+        interface, address = data.draw(st.sampled_from(sorted(self.host.formed)))
+        found = own(interface, address, None)
+        self.host.do(self.host.core.address_removed(found, self.host.now))
+        if self.host.core.keeps(found):
+            self.host.do(self.host.core.address_changed(found, self.host.now))
 
     # ---- the network ---------------------------------------------------------------------------
 
@@ -150,6 +187,7 @@ class HostMachine(RuleBasedStateMachine):
         kind=TYPES | st.none(),
         on_net=st.booleans(),
         held=st.booleans(),
+        lifetime=st.sampled_from([0, 0, 3]),
         timeout=st.sampled_from([0.0, 0.1, 30.0]),
         client=st.sampled_from("ab"),
         caller=st.sampled_from(CALLERS),
@@ -159,6 +197,7 @@ class HostMachine(RuleBasedStateMachine):
         kind: ServiceType | None,
         on_net: bool,
         held: bool,
+        lifetime: int,
         timeout: float,
         client: str,
         caller: Caller,
@@ -166,13 +205,25 @@ class HostMachine(RuleBasedStateMachine):
         self.cookie += 1
         cookie = None if held and kind is not None else self.cookie
         number = self.host.setsc(
-            kind, cookie, on_net=on_net, timeout=timeout, client=client, caller=caller
+            kind,
+            cookie,
+            on_net=on_net,
+            lifetime=lifetime,
+            timeout=timeout,
+            client=client,
+            caller=caller,
         )
         self.callers[number] = caller
 
     @rule(default=st.none() | TYPES)
     def choose_another_type(self, default: ServiceType | None) -> None:
         self.network.default = default
+
+    @precondition(lambda self: self.host.core.quotas())
+    @rule(data=st.data())
+    def send_much(self, data: st.DataObject) -> None:
+        address = data.draw(st.sampled_from(sorted(self.host.core.quotas())))
+        self.host.do(self.host.core.spent(address, self.host.now))
 
     @rule(data=st.data())
     def close(self, data: st.DataObject) -> None:
@@ -213,6 +264,24 @@ class HostMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.host.advance(seconds)
 
+    # ---- the daemon ----------------------------------------------------------------------------
+
+    @rule(clean=st.booleans(), jump=st.sampled_from([0.0, -5000.0, 5000.0]))
+    def restart(self, clean: bool, jump: float) -> None:
+        """Start the daemon anew, after the wall clock was set to something else."""
+        core, now = self.host.core, self.host.now
+        if clean:
+            core.sent(dict.fromkeys(core.quotas(), 17))
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "leases.json"
+            StateFile(path, 0.0).save(core.memory, core.interface_name)
+            index = {"wl0": WL0, "wl1": WL1}.get
+            self.host.restart(self.config, StateFile(path, jump).load(index, now))
+        self.watching.clear()
+        self.host.do(self.host.core.address_changed(BY_HAND, now))
+        for interface in self.attached:
+            self.host.attach(interface)
+
     # ---- promises ------------------------------------------------------------------------------
 
     def alive(self) -> list[Lease]:
@@ -230,21 +299,46 @@ class HostMachine(RuleBasedStateMachine):
         assert all(count == 1 for count in held.values())
 
     @invariant()
-    def nothing_in_use_is_released(self) -> None:
+    def what_is_done_is_right(self) -> None:
+        done, self.host.done = self.host.done, []
+        self.nothing_in_use_is_released(done)
+        self.sockets_end_only_when_their_address_is_invalid(done)
+        self.nothing_of_others_is_touched(done)
+
+    def nothing_in_use_is_released(self, done: list[Action]) -> None:
         released = {
             (ia.iaid, ia.prefixes[0].prefix)
-            for message in self.sent()
-            if message.type is MessageType.RELEASE
-            for ia in message.every(IaPd)
+            for action in done
+            if isinstance(action, SendDhcp)
+            and action.transmission.message.type is MessageType.RELEASE
+            for ia in action.transmission.message.every(IaPd)
         }
         assert not released & {(lease.iaid, lease.prefix) for lease in self.alive()}
+
+    def sockets_end_only_when_their_address_is_invalid(self, done: list[Action]) -> None:
+        events = [action.event for action in done if isinstance(action, Tell)]
+        invalid = {e.address for e in events if isinstance(e, AddressGone | AddressClash)}
+        ended = {action.address for action in done if isinstance(action, DestroySockets)}
+        assert ended <= invalid
+
+    def nothing_of_others_is_touched(self, done: list[Action]) -> None:
+        retired = {a.address for a in done if isinstance(a, DestroySockets)}
+        retired |= {x for a in done if isinstance(a, RetireLink) for x in a.addresses}
+        assert BY_HAND.address not in retired
+        ours = {lease.prefix for lease in self.alive()}
+        for route in self.host.core.desired_routes():
+            assert route.source in ours or route.destination in ours
+        assert all(
+            any(address in prefix for prefix in PREFIXES) for _, address in self.host.core.formed()
+        )
 
     @invariant()
     def no_socket_is_left_on_an_address_that_is_gone(self) -> None:
         addresses = {lease.address for lease in self.alive()}
-        ordinary = {slaac(WL0, prefix).address for prefix in PREFIXES}
+        ordinary = {slaac(WL0, prefix).address for prefix in PREFIXES} | {BY_HAND.address}
+        formed = {address for _, address in self.host.formed}
         for address, users in self.host.sockets.items():
-            assert address in addresses | ordinary or not users
+            assert address in addresses | ordinary | formed or not users
 
     @invariant()
     def those_in_use_have_sockets_and_lingering_ones_none(self) -> None:
@@ -290,9 +384,11 @@ class HostMachine(RuleBasedStateMachine):
         waiting = self.host.core._known.waiting._waiters
         assert all(waiter.deadline > self.host.now for waiter in waiting)
 
-    def sent(self) -> list[Message]:
-        """Return what was sent since the last step."""
-        return [action.transmission.message for action in self.host.took(SendDhcp)]
+    @invariant()
+    def all_that_is_given_is_fit_for_it(self) -> None:
+        for lease in self.alive():
+            retired = lease.lifetime and self.host.now >= lease.granted_at + lease.lifetime
+            assert not (retired and lease.usable)
 
 
 TestHostMachine = HostMachine.TestCase

@@ -423,3 +423,15 @@ def test_an_application_that_hangs_up_leaves_the_successor(host: Host) -> None:
     host.network.silent = set()
     host.advance(200)
     assert all(lease.alive for lease in host.core.leases)
+
+
+# ---- over restarts -----------------------------------------------------------------------------
+
+
+def test_what_has_expired_meanwhile_ends_with_its_sockets(host: Host) -> None:
+    lease = held(host, LASTING)
+    host.now += 8000
+    host.restart(host.core.known.config, host.core.memory)
+    assert not host.core.leases
+    assert lease.address is not None
+    assert DestroySockets(lease.address, None) in host.done

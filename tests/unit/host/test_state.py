@@ -10,7 +10,7 @@ from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
 from moorage.host.reach import Path, Reach, Reachability
 from moorage.host.state import Memory, StateError, StateFile
-from tests.scripted import FIXED, GRACEFUL, LASTING, SERVER, WL0
+from tests.scripted import FIXED, LASTING, SERVER, WL0
 
 EPOCH = 1_700_000_000.0
 PREFIX = IPv6Network("2001:db8:a0:1::/64")
@@ -96,13 +96,6 @@ def test_interface_that_is_gone(file: FilePath, path: Path | None) -> None:
 
 def test_what_has_no_address_is_not_kept(file: FilePath) -> None:
     assert again(file, [Lease(1, type=FIXED, kept=True)]) == []
-
-
-def test_what_is_no_longer_valid_is_not_taken_up(file: FilePath) -> None:
-    old, fixed = lease(), lease()
-    old.valid_until = 1100.0
-    fixed.iaid, fixed.type, fixed.prefix = 8, GRACEFUL, OTHER
-    assert [found.iaid for found in again(file, [old, fixed])] == [8]
 
 
 def test_the_file_is_replaced_at_once(file: FilePath) -> None:
