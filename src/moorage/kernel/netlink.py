@@ -14,12 +14,14 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from moorage.kernel import socket_filter
+
+T = TypeVar("T")
 
 NETLINK_ROUTE: Final = 0
 NETLINK_SOCK_DIAG: Final = 4
@@ -150,6 +152,7 @@ class NetlinkSocket:
             self._socket.close()
             raise
         self._sequence = 0
+        self._interrupted = False
         self._sendable = _BUFFER_BYTES
         self._buffer = bytearray(_DATAGRAM_BYTES)
 
@@ -245,34 +248,46 @@ class NetlinkSocket:
 
     def query(self, message: Message) -> list[Message]:
         """The kernel's answers to one question. Raises NetlinkError if it refuses."""
-        answers, _ = self._query(message)
-        return answers
+        return list(self._query(message))
 
     def dump(self, message: Message) -> list[Message]:
         """Everything that the kernel lists for ``message``; asked again when it changed meanwhile.
 
         Raises NetlinkError if the kernel refuses, or changes faster than it can be listed.
         """
+        found, exact = self.dump_into(list, message)
+        if not exact:
+            raise NetlinkError(errno.EINTR, "the table changed during every attempt to list it")
+        return found
+
+    def dump_into(
+        self, gather: Callable[[Iterator[Message]], T], message: Message
+    ) -> tuple[T, bool]:
+        """What ``gather`` makes of all that the kernel lists, and whether the list is exact.
+
+        For a table that may be very large: ``gather`` takes up all messages and need keep none.
+        Where the table changed during every attempt, something may be twice in the last list, or
+        missing. Raises NetlinkError if the kernel refuses.
+        """
         question = Message(message.type, message.payload, message.flags | NLM_F_DUMP)
         for _ in range(_DUMP_ATTEMPTS):
-            answers, consistent = self._query(question)
-            if consistent:
-                return answers
-        raise NetlinkError(errno.EINTR, "the table changed during every attempt to list it")
+            found = gather(self._query(question))
+            if not self._interrupted:
+                break
+        return found, not self._interrupted
 
-    def _query(self, message: Message) -> tuple[list[Message], bool]:
+    def _query(self, message: Message) -> Iterator[Message]:
         first = self._send((message,), 0)
-        found: list[Message] = []
-        consistent = True
+        self._interrupted = False
         while True:
             for _, kind, flags, payload in self._answers(first):
-                consistent = consistent and not flags & NLM_F_DUMP_INTR
+                self._interrupted = self._interrupted or bool(flags & NLM_F_DUMP_INTR)
                 if kind in (_NLMSG_ERROR, _NLMSG_DONE):
                     error = _error(flags, payload)
                     if error is not None:
                         raise error
-                    return found, consistent
-                found.append(Message(kind, payload, flags))
+                    return
+                yield Message(kind, payload, flags)
 
     def receive(self) -> list[Message]:
         """All notifications that are waiting; none is an empty list.

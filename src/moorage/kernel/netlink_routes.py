@@ -72,9 +72,6 @@ _IPTUNNEL: Final = struct.Struct("=iBBBBBBH")
 next header, length in 8 octets without the first 8, type, segments left, last entry, flags, tag."""
 _ONE_SEGMENT: Final = _IPTUNNEL.pack(_SEG6_IPTUN_MODE_ENCAP_RED, 0, 2, 4, 0, 0, 0, 0)
 
-_Form = tuple[object, ...]
-"""What a route is, apart from its key, as the kernel writes it."""
-
 _MEMORY_ATTEMPTS: Final = 30
 _MEMORY_PAUSE: Final = 0.001
 """A burst of routes uses the kernel's per-CPU memory up faster than a worker of it, which runs
@@ -86,6 +83,7 @@ _SEG6_LOCAL_TYPE: Final = _LWTUNNEL_ENCAP_SEG6_LOCAL.to_bytes(2, sys.byteorder)
 _KINDS: Final = frozenset(RouteKind)
 _ANYWHERE: Final = IPv6Network("::/0")
 _UNSPECIFIED: Final = bytes(16)
+_NO_INTERFACE: Final = bytes(4)
 
 
 class NetlinkRouteTable:
@@ -106,21 +104,15 @@ class NetlinkRouteTable:
 
     def routes(self, protocol: int) -> set[Route]:
         """All routes with this protocol number. Raises OSError."""
-        return {
-            route for message in self._dump(protocol) for _, route in parse_routes(message.payload)
-        }
+        answers = self._socket.dump(_all_routes(protocol))
+        return {route for answer in answers for _, route in parse_routes(answer.payload)}
 
     def compare(self, desired: Iterable[Route]) -> tuple[set[Route], set[Route]]:
         """See `RouteTable.compare`. Only what differs is taken apart: there may be very many."""
-        present: dict[_Form, tuple[_Form, bytes]] = {}
-        twins: dict[_Form, list[bytes]] = {}
-        for message in self._dump(self.protocol):
-            key, form = _form_of_message(message.payload)
-            if key in present:
-                twins.setdefault(key, [present[key][1]]).append(message.payload)
-            present[key] = form, message.payload
+        # Where others change routes all the time this is not exact. What is missing in the list by
+        # mistake is added again, which does no harm.
+        (present, twins), _ = self._socket.dump_into(_forms, _all_routes(self.protocol))
         missing: set[Route] = set()
-        surplus: list[bytes] = []
         for route in desired:
             key, form = _form(
                 route.destination.prefixlen,
@@ -128,19 +120,16 @@ class NetlinkRouteTable:
                 route.kind,
                 _attributes(route),
             )
-            found = present.pop(key, None)
-            if found is None:
+            if present.get(key) == form and key not in twins:
+                del present[key]
+            else:
                 missing.add(route)
-            elif found[0] != form or key in twins:
-                missing.add(route)
-                surplus += twins.pop(key, [found[1]])
-        for key, (_, body) in present.items():
-            surplus += twins.get(key, [body])
+        if not present:
+            return missing, set()
+        found = self._socket.dump(_all_routes(self.protocol))
+        bodies = (answer.payload for answer in found)
+        surplus = (body for body in bodies if _form_of_body(body)[0] in present)
         return missing, {route for body in surplus for _, route in parse_routes(body)}
-
-    def _dump(self, protocol: int) -> list[Message]:
-        question = _ROUTE.pack(socket.AF_INET6, 0, 0, 0, 0, protocol, 0, 0, 0)
-        return self._socket.dump(Message(_RTM_GETROUTE, question))
 
     def apply(self, changes: Sequence[RouteChange]) -> list[OSError | None]:
         """Carry out the changes in order, each for itself; the error or None for each."""
@@ -239,33 +228,51 @@ def _attributes(route: Route) -> dict[int, bytes]:
 
 def _form(
     length: int, source_length: int, kind: int, found: Mapping[int, bytes]
-) -> tuple[_Form, _Form]:
+) -> tuple[bytes, bytes]:
     """Key and form of a route, by which routes are compared without taking them apart."""
     get = found.get
-    key = (
-        length,
-        source_length,
-        get(_RTA_DST, _UNSPECIFIED),
-        get(_RTA_SRC),
-        get(_RTA_TABLE),
-        get(_RTA_PRIORITY),
+    key = b"".join(
+        (
+            bytes((length, source_length)),
+            get(_RTA_DST, _UNSPECIFIED),
+            get(_RTA_SRC, _UNSPECIFIED),
+            get(_RTA_TABLE, b""),
+            get(_RTA_PRIORITY, b""),
+        )
     )
     if kind != RouteKind.UNICAST:
         # A route that drops its packets is listed with the loopback interface.
-        return key, (kind,)
-    return key, (
-        kind,
-        get(_RTA_OIF),
-        get(_RTA_GATEWAY),
-        get(_RTA_PREFSRC),
-        get(_RTA_METRICS),
-        get(_RTA_ENCAP),
-        get(_RTA_MULTIPATH),
+        return key, bytes((kind,))
+    encap = get(_RTA_ENCAP, b"")
+    form = (
+        bytes((kind, len(encap))),
+        get(_RTA_OIF, _NO_INTERFACE),
+        get(_RTA_GATEWAY, _UNSPECIFIED),
+        encap,
+        get(_RTA_METRICS, b""),
+        get(_RTA_MULTIPATH, b""),
     )
+    return key, b"".join(form)
 
 
-def _form_of_message(body: bytes) -> tuple[_Form, _Form]:
+def _forms(messages: Iterable[Message]) -> tuple[dict[bytes, bytes], set[bytes]]:
+    """The forms of routes by their keys, and the keys of more than one."""
+    forms: dict[bytes, bytes] = {}
+    twins: set[bytes] = set()
+    for message in messages:
+        key, form = _form_of_body(message.payload)
+        if forms.setdefault(key, form) != form:
+            twins.add(key)
+    return forms, twins
+
+
+def _form_of_body(body: bytes) -> tuple[bytes, bytes]:
     return _form(body[1], body[2], body[7], netlink.parse_attributes(body, _ROUTE.size))
+
+
+def _all_routes(protocol: int) -> Message:
+    """The question for all routes with this protocol number."""
+    return Message(_RTM_GETROUTE, _ROUTE.pack(socket.AF_INET6, 0, 0, 0, 0, protocol, 0, 0, 0))
 
 
 def parse_routes(body: bytes) -> Iterator[tuple[int, Route]]:

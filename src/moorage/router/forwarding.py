@@ -7,19 +7,18 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 from moorage.bulk import many_objects
-from moorage.kernel.nftables import Members, PacketFilter
+from moorage.kernel.nftables import Attachment, Members, PacketFilter, Served
 from moorage.kernel.reconcile import (
     Failure,
-    after_failures,
     carry_out,
     difference,
     resync_routes,
     resync_rules,
 )
-from moorage.kernel.routes import RouteTable, Seg6Encap
+from moorage.kernel.routes import Add, Route, RouteTable, Seg6Encap
 from moorage.router.config import DELEGATED_LENGTH, RouterConfig
 from moorage.router.mirror import Known, Mirror
-from moorage.router.paths import NO_TRACES, Macs, Paths, Place, Traces
+from moorage.router.paths import NO_TRACES, Paths, Place, Traces
 from moorage.router.too_big import Tunnelled
 from moorage.store.model import Binding
 
@@ -32,7 +31,6 @@ class Forwarding:
         mirror: what is known of the store.
         table: the kernel's routes and rules.
         packet_filter: the kernel's filter.
-        macs: the hosts' link-layer addresses, kept up to date by the caller.
         complain: told what the kernel refused.
     """
 
@@ -42,50 +40,75 @@ class Forwarding:
         mirror: Mirror,
         table: RouteTable,
         packet_filter: PacketFilter,
-        macs: Macs,
         complain: Callable[[str], None],
     ) -> None:
         self._config = config
         self._mirror = mirror
         self._table = table
         self._filter = packet_filter
-        self._macs = macs
         self._complain = complain
-        self._traces: dict[IPv6Network, Traces] = {}
-        self._at: dict[Place, tuple[IPv6Network, ...]] = {}
         self._paths = Paths(config, {}, mirror.routers)
+        self._macs: dict[Place, bytes] = {}
+        # What the kernel has follows from these. It is not kept: it may be very much.
+        self._done: dict[IPv6Network, Known] = {}
+        self._prepared: dict[IPv6Network, list[Route]] = {}
+        self._failed: set[Route] = set()
+        self._at: dict[Place, tuple[IPv6Network, ...]] = {}
 
     def resync(self, interfaces: Mapping[str, int]) -> None:
         """Make everything as it should be, whatever the kernel has.
 
         ``interfaces`` are the indexes of the interfaces that are up, by name.
         """
+        self._paths = Paths(self._config, interfaces, self._mirror.routers)
         with many_objects():
-            self._paths = Paths(self._config, interfaces, self._mirror.routers)
-            self._traces = {}
-            self._at = {}
-            for known in self._mirror.known():
-                traces = self._paths.of(known, self._macs)
-                if traces is not NO_TRACES:
-                    self._traces[known.binding.prefix] = traces
-                    self._index(known.binding.prefix, (), traces.places)
-            self.resync_routes()
-            self.resync_filter()
+            routes, members = self._survey()
+            self._put_routes(routes)
+            self._put_filter(members)
 
     def resync_routes(self) -> None:
         """Put back what others did to our routes and rules."""
+        with many_objects():
+            routes, _ = self._survey()
+            self._put_routes(routes)
+
+    def resync_filter(self) -> None:
+        """Put back what others did to our filter."""
+        with many_objects():
+            _, members = self._survey()
+            self._put_filter(members)
+
+    def _survey(self) -> tuple[list[Route], Members]:
+        """Go through all bindings; return which routes and members of the filter should be."""
+        self._done = {}
+        self._at = {}
+        routes = self._paths.standing()
+        served: list[Served] = []
+        attached: list[Attachment] = []
+        for known in self._mirror.known():
+            traces = self._paths.of(known, self._macs)
+            if traces is not NO_TRACES:
+                self._done[known.binding.prefix] = known
+                self._index(known.binding.prefix, (), traces.places)
+                routes += traces.routes
+                served += traces.members.served
+                attached += traces.members.attached
+        return routes, Members(served, attached)
+
+    def _put_routes(self, wanted: Iterable[Route]) -> None:
         try:
             resync_rules(self._table, self._paths.rules())
-            failures = resync_routes(self._table, self._paths.routes(self._traces.values()))
+            failures = resync_routes(self._table, wanted)
         except OSError as error:
             self._complain(f"the kernel refused: {error}")
         else:
-            self._forget(failures)
+            self._prepared = {}
+            self._failed = set()
+            self._note(failures)
 
-    def resync_filter(self) -> None:
-        """Make the filter anew."""
+    def _put_filter(self, members: Members) -> None:
         try:
-            self._filter.resync(self._paths.filter(self._traces.values()))
+            self._filter.resync(self._paths.filter(members))
         except OSError as error:
             self._complain(f"the kernel refused the filter: {error}")
 
@@ -96,27 +119,53 @@ class Forwarding:
         What comes in by our *down* SID can only go to the link, so this is safe before it is true;
         `update` makes it right either way.
         """
-        prepared: dict[IPv6Network, Traces] = {}
         for binding in bindings:
             ours = self._paths.delivery(binding)
             if ours:
-                known = self._traces.get(binding.prefix, NO_TRACES)
-                routes = {route.key: route for route in (*known.routes, *ours)}
-                prepared[binding.prefix] = replace(known, routes=tuple(routes.values()))
-        self._change(prepared)
+                before = self._present(binding.prefix)
+                self._prepared[binding.prefix] = ours
+                self._change({binding.prefix: before}, [self._present(binding.prefix)])
 
     def update(self, prefixes: Iterable[IPv6Network]) -> None:
         """Do what the news about some bindings asks for."""
-        after: dict[IPv6Network, Traces] = {}
-        for prefix in prefixes:
+        before = {prefix: self._present(prefix) for prefix in prefixes}
+        after = []
+        for prefix in before:
+            self._prepared.pop(prefix, None)
             known = self._mirror.get(prefix)
-            after[prefix] = NO_TRACES if known is None else self._paths.of(known, self._macs)
-        self._change(after)
+            traces = NO_TRACES if known is None else self._paths.of(known, self._macs)
+            if known is None or traces is NO_TRACES:
+                self._done.pop(prefix, None)
+            else:
+                self._done[prefix] = known
+            after.append(traces)
+        self._change(before, after)
+
+    def heard(self, place: Place, mac: bytes) -> None:
+        """The host at ``place`` has this link-layer address."""
+        if self._macs.get(place) == mac:
+            return
+        before = {prefix: self._present(prefix) for prefix in self._at.get(place, ())}
+        self._macs[place] = mac
+        self._change(before, [self._present(prefix) for prefix in before])
+
+    def forgotten(self, place: Place) -> None:
+        """Nobody needs the link-layer address of the host at ``place`` any longer."""
+        if place not in self._at:
+            self._macs.pop(place, None)
+
+    def has_heard(self, place: Place) -> bool:
+        """Return whether the link-layer address of the host at ``place`` is known."""
+        return place in self._macs
 
     def at(self, place: Place) -> list[Known]:
         """Return the bindings that a host has, or had a moment ago, on one of our links."""
         found = map(self._mirror.get, self._at.get(place, ()))
         return [known for known in found if known is not None]
+
+    def places(self) -> KeysView[Place]:
+        """Return where there are hosts on our links, or were a moment ago."""
+        return self._at.keys()
 
     def sends(self, packet: Tunnelled) -> bool:
         """Return whether one of our routes encapsulates packets like this."""
@@ -124,33 +173,30 @@ class Forwarding:
         return packet.outer_source == self._config.core_address and any(
             route.encap == encap
             for address in (packet.source, packet.destination)
-            for route in self._traces.get(_delegated(address), NO_TRACES).routes
+            for route in self._present(_delegated(address)).routes
         )
 
-    def places(self) -> KeysView[Place]:
-        """Return where there are hosts on our links, or were a moment ago."""
-        return self._at.keys()
+    def _present(self, prefix: IPv6Network) -> Traces:
+        """What the kernel has of a prefix, or should have."""
+        known = self._done.get(prefix)
+        traces = NO_TRACES if known is None else self._paths.of(known, self._macs)
+        prepared = self._prepared.get(prefix)
+        if prepared:
+            routes = {route.key: route for route in (*traces.routes, *prepared)}
+            traces = replace(traces, routes=tuple(routes.values()))
+        return traces
 
-    def _change(self, after: Mapping[IPv6Network, Traces]) -> None:
-        before = {prefix: self._traces.get(prefix, NO_TRACES) for prefix in after}
-        changes = difference(
-            {route for traces in after.values() for route in traces.routes},
-            {route for traces in before.values() for route in traces.routes},
-        )
-        failures = carry_out(self._table, changes)
-        for prefix, traces in after.items():
-            self._index(prefix, before[prefix].places, traces.places)
-            if traces is NO_TRACES:
-                self._traces.pop(prefix, None)
-            else:
-                self._traces[prefix] = traces
-        self._forget(failures)
-        members = [(before[prefix].members, traces.members) for prefix, traces in after.items()]
-        self._change_filter(
-            add=_difference((new, old) for old, new in members), remove=_difference(members)
-        )
-
-    def _change_filter(self, add: Members, remove: Members) -> None:
+    def _change(self, before: Mapping[IPv6Network, Traces], after: Sequence[Traces]) -> None:
+        had = {route for traces in before.values() for route in traces.routes}
+        wanted = {route for traces in after for route in traces.routes}
+        failures = carry_out(self._table, difference(wanted, had - self._failed))
+        self._failed -= had
+        self._note(failures)
+        pairs = list(zip(before.items(), after, strict=True))
+        for (prefix, old), new in pairs:
+            self._index(prefix, old.places, new.places)
+        add = _difference((new.members, old.members) for (_, old), new in pairs)
+        remove = _difference((old.members, new.members) for (_, old), new in pairs)
         if not (add or remove):
             return
         try:
@@ -174,18 +220,13 @@ class Forwarding:
             if prefix not in here:
                 self._at[place] = (*here, prefix)
 
-    def _forget(self, failures: Sequence[Failure]) -> None:
+    def _note(self, failures: Sequence[Failure]) -> None:
         """Complain of what failed, and do not take it for done."""
         if failures:
             change, error = failures[0]
             others = f", and {len(failures) - 1} other changes" if len(failures) > 1 else ""
             self._complain(f"the kernel refused {change}: {error}{others}")
-        for change, error in failures:
-            prefix = change.route.source or change.route.destination
-            traces = self._traces.get(prefix)
-            if traces is not None:
-                routes = after_failures(set(traces.routes), [(change, error)])
-                self._traces[prefix] = replace(traces, routes=tuple(routes))
+        self._failed |= {change.route for change, _ in failures if isinstance(change, Add)}
 
 
 def _delegated(address: IPv6Address) -> IPv6Network:

@@ -40,11 +40,11 @@ class HostLeft:
 
 @dataclass(frozen=True, slots=True)
 class HostHeard:
-    """A host is there; ``moved`` if its link-layer address is new."""
+    """A host is there, with this link-layer address."""
 
     link: str
     host: IPv6Address
-    moved: bool
+    mac: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +63,24 @@ class Interfaces:
 
     Attributes:
         present: those that exist, by name.
-        macs: the hosts' link-layer addresses, by access link and link-local address.
     """
 
     def __init__(self, access: Iterable[str]) -> None:
         self._access = frozenset(access)
         self.present: dict[str, Link] = {}
-        self.macs: dict[tuple[str, IPv6Address], bytes] = {}
 
     @property
     def indexes(self) -> dict[str, int]:
         """The indexes of the interfaces that are up, by name."""
         return {link.name: link.index for link in self.present.values() if link.up}
 
-    def look(self, links: Iterable[Link], neighbours: Iterable[NeighbourChanged]) -> None:
-        """Start from a list of what there is."""
+    def look(
+        self, links: Iterable[Link], neighbours: Iterable[NeighbourChanged]
+    ) -> list[HostHeard]:
+        """Start from a list of what there is, and return which hosts are known."""
         self.present = {link.name: link for link in links}
-        for entry in neighbours:
-            self._neighbour(entry)
+        news = (news for entry in neighbours for news in self._neighbour(entry))
+        return [each for each in news if isinstance(each, HostHeard)]
 
     def take(self, event: Event) -> list[News]:
         """Take up what the kernel reports."""
@@ -139,7 +139,4 @@ class Interfaces:
             return [HostLeft(name, entry.address)]
         if not entry.mac:
             return []
-        key = name, entry.address
-        moved = self.macs.get(key) != entry.mac
-        self.macs[key] = entry.mac
-        return [HostHeard(*key, moved)]
+        return [HostHeard(name, entry.address, entry.mac)]

@@ -6,7 +6,7 @@ in by *down* goes to an attached host or nowhere, what comes in by *up* leaves l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv6Address, IPv6Network
@@ -31,7 +31,7 @@ Place = tuple[str, IPv6Address]
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What one binding leaves in a router: there may be very many, so it is kept small.
+    """What one binding leaves in a router.
 
     Attributes:
         routes: each with another key.
@@ -167,12 +167,8 @@ class Paths:
         serving = self._routers.get(binding.serving or "")
         return [] if serving is None else [(serving.address, binding.prefix)]
 
-    def routes(self, traces: Iterable[Traces]) -> list[Route]:
-        """Return all routes that should be, given what each binding leaves."""
-        return [*self.standing(), *(route for trace in traces for route in trace.routes)]
-
-    def filter(self, traces: Collection[Traces]) -> FilterState:
-        """Return what the packet filter must know, given what each binding leaves."""
+    def filter(self, members: Members) -> FilterState:
+        """Return what the packet filter must know, given what all bindings leave in its sets."""
         return FilterState(
             access=frozenset(self._tables),
             block=self._config.sids.block,
@@ -182,10 +178,7 @@ class Paths:
             ),
             prefix_length=DELEGATED_LENGTH,
             pools=frozenset(router.pool for router in self._routers.values()),
-            members=Members(
-                tuple(pair for trace in traces for pair in trace.members.served),
-                tuple(one for trace in traces for one in trace.members.attached),
-            ),
+            members=members,
         )
 
 

@@ -88,7 +88,6 @@ class KernelWatch:
             mirror,
             routes,
             packet_filter,
-            self._interfaces.macs,
             complain,
         )
         self._repairs: dict[Callable[[], None], asyncio.TimerHandle] = {}
@@ -122,7 +121,7 @@ class KernelWatch:
         now = self._loop.time()
         for place in self.forwarding.places():
             # Without its link-layer address nothing from a host passes the filter.
-            self._probing.watch(place, now, at_once=place not in self._interfaces.macs)
+            self._probing.watch(place, now, at_once=not self.forwarding.has_heard(place))
         self._set_probe_timer()
 
     def expect(self, binding: Binding) -> None:
@@ -134,7 +133,8 @@ class KernelWatch:
     # ---- what the kernel says ------------------------------------------------------------------
 
     def _look(self) -> None:
-        self._interfaces.look(self._links.links(), self._neighbours.neighbours())
+        for host in self._interfaces.look(self._links.links(), self._neighbours.neighbours()):
+            self.forwarding.heard((host.link, host.host), host.mac)
 
     def _read_monitor(self) -> None:
         try:
@@ -184,18 +184,15 @@ class KernelWatch:
             case HostLeft(link, host):
                 assert host is not None
                 self._missed((link, host))
-            case HostHeard(link, host, moved):
+            case HostHeard(link, host, mac):
                 place = link, host
-                if moved:
-                    known = self.forwarding.at(place)
-                    self.forwarding.update([each.binding.prefix for each in known])
+                self.forwarding.heard(place, mac)
                 self._commit(self._departures.returned(self._binding, place))
             case HostForgotten(link, host):
                 place = link, host
+                self.forwarding.forgotten(place)
                 if self._served_at(place):
                     self._ask(place)
-                else:
-                    self._interfaces.macs.pop(place, None)
 
     # ---- hosts ---------------------------------------------------------------------------------
 

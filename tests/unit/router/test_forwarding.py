@@ -41,22 +41,28 @@ class World:
         self.filter = FakeSidFilter()
         self.mirror = Mirror(hold=10.0)
         self.mirror.routers = {f"ar{n}": router_config(n).router(START) for n in (1, 2)}
-        self.macs = {("acc0", SOURCE): MAC}
         self.complaints: list[str] = []
-        self.forwarding = Forwarding(
-            CONFIG, self.mirror, self.table, self.filter, self.macs, self.complaints.append
-        )
-        self.forwarding.resync(INTERFACES)
+        self.macs = {("acc0", SOURCE): MAC}
+        self.forwarding = self.new_life()
+
+    def new_life(self) -> Forwarding:
+        """What a daemon knows that has just been started."""
+        made = Forwarding(CONFIG, self.mirror, self.table, self.filter, self.complaints.append)
+        for place, mac in self.macs.items():
+            made.heard(place, mac)
+        made.resync(INTERFACES)
+        return made
 
     def check(self) -> None:
         """The kernel has exactly what should be there."""
         paths = Paths(CONFIG, INTERFACES, self.mirror.routers)
         traces = [paths.of(known, self.macs) for known in self.mirror.known()]
-        wanted = paths.filter(traces)
-        members = Members(frozenset(wanted.members.served), frozenset(wanted.members.attached))
-        assert self.table.routes(ROUTE_PROTOCOL) == set(paths.routes(traces))
+        routes = {route for each in traces for route in each.routes}
+        served = frozenset(one for each in traces for one in each.members.served)
+        attached = frozenset(one for each in traces for one in each.members.attached)
+        assert self.table.routes(ROUTE_PROTOCOL) == routes.union(paths.standing())
         assert self.table.rules(ROUTE_PROTOCOL) == paths.rules()
-        assert self.filter.state == replace(wanted, members=members)
+        assert self.filter.state == paths.filter(Members(served, attached))
         assert self.complaints == []
 
 
@@ -116,10 +122,7 @@ def test_what_somebody_took_away_is_put_back(world: World) -> None:
 def test_a_second_life_takes_up_the_first_ones_routes(world: World) -> None:
     world.mirror.learn(BindingChanged(1, binding(1, ("ar1", "acc0"), 1)), START)
     world.forwarding.update([binding(1, None, 1).prefix])
-    again = Forwarding(
-        CONFIG, world.mirror, world.table, world.filter, world.macs, world.complaints.append
-    )
-    again.resync(INTERFACES)
+    world.new_life()
     world.check()
 
 
@@ -132,18 +135,37 @@ def test_routes_of_others_are_left_alone(world: World) -> None:
 
 
 def test_a_host_with_a_new_address_is_attached_by_it(world: World) -> None:
-    mine = binding(1, ("ar1", "acc0"), 1)
+    place = ("acc0", SOURCE)
+    mine = binding(1, place_of("ar1"), 1)
     world.mirror.learn(BindingChanged(1, mine), START)
     world.forwarding.update([mine.prefix])
-    world.macs["acc0", SOURCE] = b"\x02\0\0\0\0\x09"
-    found = world.forwarding.at(("acc0", SOURCE))
-    assert [known.binding for known in found] == [mine]
-    world.forwarding.update([known.binding.prefix for known in found])
+    world.macs[place] = b"\x02\0\0\0\0\x09"
+    world.forwarding.heard(place, world.macs[place])
     world.check()
+    assert [known.binding for known in world.forwarding.at(place)] == [mine]
+    assert list(world.forwarding.places()) == [place]
     assert world.forwarding.at(("acc0", IPv6Address("fe80::9"))) == []
-    moved = binding(1, ("ar2", "acc0"), 2)
+    moved = binding(1, place_of("ar2"), 2)
     world.mirror.learn(BindingChanged(2, moved), START)
-    assert [known.binding for known in world.forwarding.at(("acc0", SOURCE))] == [moved]
+    assert [known.binding for known in world.forwarding.at(place)] == [moved]
+
+
+def test_the_address_of_a_host_is_known_for_as_long_as_it_is_needed(world: World) -> None:
+    place = ("acc0", SOURCE)
+    mine = binding(1, place_of("ar1"), 1)
+    world.mirror.learn(BindingChanged(1, mine), START)
+    world.forwarding.update([mine.prefix])
+    world.forwarding.forgotten(place)
+    assert world.forwarding.has_heard(place)
+    world.mirror.learn(BindingGone(2, mine.prefix), START)
+    world.forwarding.update([mine.prefix])
+    world.forwarding.forgotten(place)
+    assert not world.forwarding.has_heard(place)
+    assert list(world.forwarding.places()) == []
+
+
+def place_of(router: str) -> tuple[str, str]:
+    return router, "acc0"
 
 
 def test_what_the_kernel_refuses_is_reported(world: World) -> None:
@@ -234,3 +256,17 @@ def test_only_packets_of_our_own_paths_are_ours(world: World) -> None:
         assert not world.forwarding.sends(replace(packet, outer_destination=CONFIG.sids.up))
     assert not world.forwarding.sends(replace(up, outer_destination=other.down))
     assert not world.forwarding.sends(replace(down, destination=visiting.prefix[7]))
+
+
+@pytest.mark.parametrize("repair", ["resync_routes", "resync_filter"])
+@pytest.mark.parametrize("comes", [True, False])
+def test_what_is_repaired_while_a_host_comes(world: World, repair: str, comes: bool) -> None:
+    coming = binding(2, ("ar1", "acc0"), seq=2)
+    world.mirror.learn(BindingChanged(1, binding(2, ("ar2", "acc0"), seq=1)), START)
+    world.forwarding.update([coming.prefix])
+    world.forwarding.prepare([coming])
+    getattr(world.forwarding, repair)()
+    if comes:
+        world.mirror.learn(BindingChanged(2, coming), START)
+    world.forwarding.update([coming.prefix])
+    world.check()

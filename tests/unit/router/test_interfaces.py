@@ -86,25 +86,23 @@ def test_link_local_addresses_of_access_links_matter() -> None:
 def test_hosts_are_heard_and_lost() -> None:
     found = interfaces()
     heard = NeighbourChanged(2, HOST, MAC, REACHABLE)
-    assert found.take(heard) == [HostHeard("acc0", HOST, moved=True)]
-    assert found.take(heard) == [HostHeard("acc0", HOST, moved=False)]
-    assert found.macs == {("acc0", HOST): MAC}
+    assert found.take(heard) == [HostHeard("acc0", HOST, MAC)]
     assert found.take(NeighbourChanged(2, HOST, b"", NeighbourState.INCOMPLETE)) == []
     assert found.take(NeighbourChanged(2, HOST, MAC, FAILED)) == [HostLeft("acc0", HOST)]
     assert found.take(NeighbourChanged(2, HOST, b"", NeighbourState.NONE)) == [
         HostForgotten("acc0", HOST)
     ]
-    assert found.take(replace(heard, mac=OTHER_MAC)) == [HostHeard("acc0", HOST, moved=True)]
+    assert found.take(replace(heard, mac=OTHER_MAC)) == [HostHeard("acc0", HOST, OTHER_MAC)]
 
 
 def test_other_neighbours_do_not_matter() -> None:
     found = interfaces()
     assert found.take(NeighbourChanged(1, HOST, MAC, REACHABLE)) == []
     assert found.take(NeighbourChanged(2, IPv6Address("2001:db8::1"), MAC, REACHABLE)) == []
-    assert found.macs == {}
 
 
 def test_neighbours_that_are_listed_are_known() -> None:
     found = Interfaces(["acc0"])
-    found.look([LINK], [NeighbourChanged(2, HOST, MAC, NeighbourState.STALE)])
-    assert found.macs == {("acc0", HOST): MAC}
+    stale = NeighbourChanged(2, HOST, MAC, NeighbourState.STALE)
+    gone = NeighbourChanged(2, IPv6Address("fe80::2"), b"", FAILED)
+    assert found.look([LINK], [stale, gone]) == [HostHeard("acc0", HOST, MAC)]

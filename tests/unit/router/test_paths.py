@@ -101,9 +101,13 @@ def desired(
     """Return what a router wants that knows this."""
     paths = Paths(config, interfaces, mirror.routers)
     traces = [paths.of(known, macs) for known in mirror.known()]
-    routes = paths.routes(traces)
+    routes = [*paths.standing(), *(route for each in traces for route in each.routes)]
     assert len({route.key for route in routes}) == len(routes)
-    return Desired(frozenset(routes), frozenset(paths.rules()), paths.filter(traces))
+    members = Members(
+        tuple(one for each in traces for one in each.members.served),
+        tuple(one for each in traces for one in each.members.attached),
+    )
+    return Desired(frozenset(routes), frozenset(paths.rules()), paths.filter(members))
 
 
 def wanted(number: int, versions: Sequence[Binding], now: float = START) -> Desired:
