@@ -13,7 +13,9 @@ import msgspec
 from moorage import config
 from moorage.complaints import Complaints
 from moorage.identity import NO_LINK, Identity
+from moorage.router.account import Account
 from moorage.router.config import AccessLink, RouterConfig
+from moorage.router.events import RouterEvent
 from moorage.router.inbox import Arrival
 from moorage.router.mirror import Mirror
 from moorage.router.reconfigure import ReconfigureKeys
@@ -84,8 +86,10 @@ class Site:
         self._store = store
         self._clock = clock
         self.mirror = Mirror(config.hold)
+        self.events: list[RouterEvent] = []
+        self.account = Account(config.id, self.events.append, clock)
         self.server = DelegationServer(
-            config, store, self.mirror, self, self.complaints, clock, KEYS
+            config, store, self.mirror, self, self.complaints, self.account, clock, KEYS
         )
 
     def prepare(self, changes: Sequence[Change]) -> None:

@@ -135,11 +135,7 @@ def relayed(inside: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
 def dropped(site: Site) -> int:
     """How many messages a router has counted that it does not answer."""
     counts = site.complaints.counts
-    return (
-        counts["DHCPv6 message"]
-        + counts["malformed DHCPv6 message"]
-        + site.server.counts["waiting"]
-    )
+    return counts["DHCPv6 message"] + counts["malformed DHCPv6 message"] + site.account.postponed
 
 
 def told(reply: bytes) -> Message:

@@ -25,6 +25,7 @@ from moorage.kernel.netlink_routes import NetlinkRouteTable
 from moorage.kernel.routes import Add, Route
 from moorage.lab.lab import Lab, Node
 from moorage.lab.ping import ping
+from moorage.router.account import Account
 from moorage.router.config import RouterConfig
 from moorage.router.link import LinkServer
 from moorage.router.mirror import Mirror
@@ -206,8 +207,9 @@ class Service:
         mirror, store = Mirror(0), MemoryStore()
         complaints = Complaints(logging.getLogger("test"))
         keys = ReconfigureKeys(bytes(16))
+        account = Account(self._config.id, lambda _: None, time.time)
         server = DelegationServer(
-            self._config, store, mirror, Learner(mirror), complaints, keys=keys
+            self._config, store, mirror, Learner(mirror), complaints, account, keys=keys
         )
         [access] = self._config.access
         index, _ = interface(access.interface)

@@ -99,7 +99,7 @@ class Inside:
     async def _why(self, query: Query) -> WhyView:
         sockets, addresses = await self._sockets(query), await self._addresses(query)
         match dict(query):
-            case {"pid": text, **rest} if text.isdecimal() and not rest:
+            case {"pid": text} if len(query) == 1 and text.isdecimal():
                 pid = int(text)
                 try:
                     process, caller = processes.read(pid), peer.describe(pid)

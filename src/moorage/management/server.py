@@ -36,7 +36,8 @@ _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 Query = Mapping[str, str]
 Resource = Callable[[Query], Awaitable[object]]
-"""Returns what a GET of it shows: anything that msgspec encodes, or an iterator over a long list.
+"""Returns what a GET of it shows: anything that msgspec encodes, or an iterator over a long list,
+of which what is none is left out.
 
 Raises:
     NotFound: what the query names does not exist.
@@ -213,9 +214,11 @@ async def _stream(request: web.Request, items: Iterator[object]) -> web.StreamRe
     """Send a list piece by piece."""
     response = await _begin(request, "application/json")
     before = b"["
-    while piece := [msgspec.json.encode(item, enc_hook=str) for item in islice(items, _PIECE)]:
-        await response.write(before + b",\n".join(piece))
-        before = b",\n"
+    while piece := list(islice(items, _PIECE)):
+        texts = [msgspec.json.encode(item, enc_hook=str) for item in piece if item is not None]
+        if texts:
+            await response.write(before + b",\n".join(texts))
+            before = b",\n"
         await asyncio.sleep(0)
     await response.write(b"]\n" if before != b"[" else b"[]\n")
     await response.write_eof()

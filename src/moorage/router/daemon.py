@@ -24,6 +24,8 @@ from moorage.kernel.routes import Remove
 from moorage.numbers import ROUTE_PROTOCOL
 from moorage.readiness import notify
 from moorage.router.config import RouterConfig
+from moorage.router.events import LinkClosed, LinkServed, RouterJoined
+from moorage.router.inside import Inside
 from moorage.router.lifecycle import Expiry
 from moorage.router.link import LinkServer
 from moorage.router.mirror import Mirror
@@ -75,11 +77,13 @@ async def run(config: RouterConfig) -> None:
     try:
         daemon = _RouterDaemon(config, store)
         await daemon.start()
+        await daemon.inside.start()
         try:
             await stop.wait()
             notify("STOPPING=1")
         finally:
             daemon.close()
+            await daemon.inside.close()
     finally:
         await store.close()
 
@@ -109,16 +113,21 @@ class _RouterDaemon:
         self._addresses = NetlinkAddressTable()
         self._watch = KernelWatch(config, self._mirror, self._commit_soon, self._serve, _log.error)
         self._forwarding = self._watch.forwarding
+        self._serving: dict[str, LinkServer] = {}
+        self.inside = Inside(
+            config, self._mirror, self._forwarding, self._complaints.counts, self._serving
+        )
+        self._account = self.inside.account
         self._server = DelegationServer(
             config,
             store,
             self._mirror,
             self,
             self._complaints,
+            self._account,
             keys=load_keys(config.dhcp.secret),
         )
         self._tunnel_errors = TunnelErrors(self._forwarding.sends)
-        self._serving: dict[str, LinkServer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._ready = False
@@ -181,6 +190,7 @@ class _RouterDaemon:
             snapshot = await self._store.snapshot()
             self._mirror.reset(snapshot, time.time())
             self._expiry.start(snapshot.bindings)
+            self._account.listed(snapshot.bindings)
             self._watch.resync()
         self._set_timer()
         return snapshot.revision
@@ -207,12 +217,16 @@ class _RouterDaemon:
                 if self._mirror.learn(event, time.time()):
                     self._forwarding.update([binding.prefix])
                     self._expiry.note(binding, before)
+                    self._account.changed(before, binding)
             case BindingGone(_, prefix):
+                before = self._binding(prefix)
                 if self._mirror.learn(event, time.time()):
                     self._forwarding.update([prefix])
-            case RouterChanged():
+                    self._account.changed(before, None)
+            case RouterChanged(_, router):
                 if self._mirror.learn(event, time.time()):
                     self._watch.resync()
+                    self.inside.tell(RouterJoined(router.id))
         self._set_timer()
 
     def prepare(self, changes: Sequence[Change]) -> None:
@@ -233,6 +247,7 @@ class _RouterDaemon:
                 before = self._binding(change.prefix)
                 self._mirror.learn(BindingChanged(revision, change.binding), now)
                 self._expiry.note(change.binding, before)
+                self._account.changed(before, change.binding)
                 self._watch.expect(change.binding)
         self._forwarding.update([change.prefix for change in changes])
         self._set_timer()
@@ -295,11 +310,13 @@ class _RouterDaemon:
         if server is not None and not (usable and server.interface == link):
             server.close()
             del self._serving[name]
+            self.inside.tell(LinkClosed(name))
         if link is not None and usable and name not in self._serving:
             try:
                 self._serving[name] = LinkServer(
                     self._config, self._access[name], link, self._server, self._complaints
                 )
+                self.inside.tell(LinkServed(name))
             except OSError as error:
                 _log.error("%s cannot be served: %s", name, error)
         self._say_ready()

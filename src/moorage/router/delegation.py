@@ -48,11 +48,13 @@ class Decision:
         changes: to be committed first; with a conflict, everything is decided anew.
         reply: to be sent once they are; None: no answer is due yet.
         waiting: what a keyless client asked for while somebody else is served with it.
+        refused: what the client did not get, as far as it is told so.
     """
 
     changes: tuple[Change, ...]
     reply: Message | None
     waiting: frozenset[IPv6Network]
+    refused: tuple[Refused, ...] = ()
 
 
 def decide(request: Request, situation: Situation) -> Decision:
@@ -88,7 +90,8 @@ def decide(request: Request, situation: Situation) -> Decision:
         else:
             answered, changes = MessageType.ADVERTISE, ()
     reply = answer(request, answered, options, outcomes, situation)
-    return Decision(changes, reply, frozenset(lessor.waiting))
+    refused = tuple([outcome for outcome in outcomes if isinstance(outcome, Refused)])
+    return Decision(changes, reply, frozenset(lessor.waiting), refused)
 
 
 def _plainly(request: Request, options: tuple[Option, ...], situation: Situation) -> Decision:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
+from time import perf_counter
 
 from moorage.bulk import many_objects
 from moorage.kernel.nftables import Attachment, Members, PacketFilter, Served
@@ -16,6 +17,7 @@ from moorage.kernel.reconcile import (
     resync_rules,
 )
 from moorage.kernel.routes import Add, Route, RouteTable, Seg6Encap
+from moorage.management.metrics import Distribution
 from moorage.router.config import DELEGATED_LENGTH, RouterConfig
 from moorage.router.mirror import Known, Mirror
 from moorage.router.paths import NO_TRACES, Paths, Place, Traces
@@ -54,17 +56,28 @@ class Forwarding:
         self._prepared: dict[IPv6Network, list[Route]] = {}
         self._failed: set[Route] = set()
         self._at: dict[Place, tuple[IPv6Network, ...]] = {}
+        self.reconciled = Distribution()
+        """How long it took to make everything as it should be."""
+
+    def dropped(self) -> dict[str, int]:
+        """Return how many packets the filter dropped, by reason; empty if it cannot be asked."""
+        try:
+            return self._filter.dropped()
+        except OSError:
+            return {}
 
     def resync(self, interfaces: Mapping[str, int]) -> None:
         """Make everything as it should be, whatever the kernel has.
 
         ``interfaces`` are the indexes of the interfaces that are up, by name.
         """
+        started = perf_counter()
         self._paths = Paths(self._config, interfaces, self._mirror.routers)
         with many_objects():
             routes, members = self._survey()
             self._put_routes(routes)
             self._put_filter(members)
+        self.reconciled.observe(perf_counter() - started)
 
     def resync_routes(self) -> None:
         """Put back what others did to our routes and rules."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Network
 from secrets import token_bytes
+from time import perf_counter
 from typing import Final, Protocol
 
 from moorage.complaints import Complaints
+from moorage.router.account import Account, Phase
 from moorage.router.answers import use_multicast
 from moorage.router.authority import Rejected, examine
 from moorage.router.config import DELEGATED_LENGTH, AccessLink, RouterConfig
@@ -73,11 +74,11 @@ class DelegationServer:
         mirror: what is known of them.
         follower: makes the kernel follow, so that the client can send when it has its answer.
         complaints: told of messages that are dropped.
+        account: where our work is written down.
         clock: seconds since 1970.
         keys: the reconfigure keys; None: no client is reconfigured.
 
     Attributes:
-        counts: how many messages of each type were answered, and how many have to wait.
         reconfigurer: asks clients to come back.
     """
 
@@ -88,10 +89,10 @@ class DelegationServer:
         mirror: Mirror,
         follower: Follower,
         complaints: Complaints,
+        account: Account,
         clock: Callable[[], float] = time.time,
         keys: ReconfigureKeys | None = None,
     ) -> None:
-        self.counts: Counter[str] = Counter()
         self.reconfigurer = Reconfigurer(config, mirror, keys, clock)
         self._config = config
         self._terms = Terms.of(config)
@@ -99,6 +100,7 @@ class DelegationServer:
         self._mirror = mirror
         self._follower = follower
         self._complaints = complaints
+        self._account = account
         self._clock = clock
         self._keys = keys
         self._segments = Segments(config, token_bytes(_SECRET))
@@ -112,6 +114,7 @@ class DelegationServer:
 
     async def handle(self, link: AccessLink, arrival: Arrival) -> bytes | None:
         """Return the datagram that answers one that came by ``link``, if any does."""
+        started = perf_counter()
         try:
             relayed, message, place = self._open(link, arrival)
             if arrival.unicast and relayed is None:
@@ -120,7 +123,7 @@ class DelegationServer:
             if isinstance(request.standing, Rejected):
                 self._complain("DHCPv6 signature", link, arrival, request.standing.why)
             self.reconfigurer.heard(request.client, message.type)
-            decision = await self._settle(request)
+            decision = await self._settle(request, started)
         except WireError as error:
             self._complain("malformed DHCPv6 message", link, arrival, error)
         except Discarded as error:
@@ -128,12 +131,18 @@ class DelegationServer:
         except StoreError as error:
             self._complaints.complain("DHCPv6 message", "everybody", error)
         else:
+            for refused in decision.refused:
+                self._account.refused(request.client, refused.type, refused.reason, link.interface)
             if decision.reply is None:
-                self.counts["waiting"] += 1
+                self._account.postponed += 1
                 return None
-            self.counts[message.type.name] += 1
+            self._account.answered[message.type] += 1
+            started = perf_counter()
             reply = decision.reply.encode()
-            return reply if relayed is None else relayed.reply(reply)
+            if relayed is not None:
+                reply = relayed.reply(reply)
+            self._account.took(Phase.REPLY, started)
+            return reply
         return None
 
     def _complain(self, kind: str, link: AccessLink, arrival: Arrival, why: object) -> None:
@@ -154,7 +163,7 @@ class DelegationServer:
     def _answer_unicast(self, message: Message) -> bytes:
         if UNICAST[message.type] is Unicast.DISCARDED:
             raise Discarded(f"{message.type.name} to one server alone")
-        self.counts[message.type.name] += 1
+        self._account.answered[message.type] += 1
         return use_multicast(message, self._terms.server_duid).encode()
 
     def _read(
@@ -173,8 +182,10 @@ class DelegationServer:
             standing=examine(datagram, message, on_demand, source, place.segment.id, self._clock()),
         )
 
-    async def _settle(self, request: Request) -> Decision:
+    async def _settle(self, request: Request, started: float) -> Decision:
         """Decide until what was decided upon is still so when it is committed.
+
+        Work for this message has ``started`` then, by `perf_counter`.
 
         The first decision is upon what we know: the store confirms it when it takes the changes.
         One that changes nothing, and is no mere offer, is made upon the store itself, which may
@@ -203,6 +214,7 @@ class DelegationServer:
                     now=now,
                 ),
             )
+            self._account.took(Phase.DECIDE, started)
             if not decision.changes:
                 offer = decision.reply is not None and decision.reply.type is MessageType.ADVERTISE
                 if sure or offer:
@@ -212,7 +224,7 @@ class DelegationServer:
                 self._remember(decision.waiting, now)
                 return decision
             bindings = await self._store.of_client(request.client)
-            sure = True
+            started, sure = perf_counter(), True
         raise Discarded("others are changing the same bindings")
 
     def _given(self, kind: ServiceType | None) -> int:
@@ -220,7 +232,9 @@ class DelegationServer:
 
     async def _commit(self, changes: Sequence[Change], rivals: set[IPv6Network]) -> bool:
         """Commit, and have the kernel follow; False: somebody else was faster."""
+        started = perf_counter()
         self._follower.prepare(changes)
+        prepared = perf_counter()
         try:
             revision = await self._store.commit(changes)
         except Conflict as conflict:
@@ -230,7 +244,9 @@ class DelegationServer:
         except StoreError:
             self._follower.abandoned(changes)
             raise
+        committed = self._account.took(Phase.COMMIT, prepared)
         self._follower.committed(changes, revision)
+        self._account.took(Phase.KERNEL, committed - (prepared - started))
         return True
 
     def _remember(self, waiting: frozenset[IPv6Network], now: float) -> None:

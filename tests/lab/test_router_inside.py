@@ -1,0 +1,134 @@
+"""Looking into router daemons while a host moves: the command line, HTTP by curl, metrics."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from ipaddress import IPv6Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moorage.lab.lab import Node
+from moorage.service import ServiceType
+from tests.conformance.scene import Scene, eventually, open_scene
+from tests.lab.inside import curl, follow, metrics, moorage, moorage_json
+
+pytestmark = pytest.mark.netns
+
+DASHBOARD = Path(__file__).parents[2] / "packaging" / "grafana" / "moorage.json"
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    limits = {"fixed": {"per_host": 1}}
+    folder = tmp_path_factory.mktemp("store")
+    with open_scene(folder, routers={"limits": limits}) as scene:
+        eventually(scene.settled)
+        eventually(scene.typed)
+        yield scene
+
+
+def path(node: Node, prefix: IPv6Network) -> dict[str, Any]:
+    [found] = moorage_json(node, "router", "paths", "--prefix", str(prefix))
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_command_and_http_say_the_same(scene: Scene) -> None:
+    router = scene.lab.node(scene.here)
+    shown = json.loads(curl(router, "router", "/status"))
+    told = moorage_json(router, "router", "status")
+    assert told.keys() == shown.keys()
+    assert told["bindings"] == shown["bindings"]
+    assert moorage_json(router, "router", "paths") == json.loads(curl(router, "router", "/paths"))
+
+
+def test_status_shows_links_bindings_pool_and_routers(scene: Scene) -> None:
+    router = scene.lab.node(scene.here)
+    status = moorage_json(router, "router", "status")
+    assert status["id"] == scene.here
+    [link] = status["links"]
+    assert (link["interface"], link["served"], link["hosts"]) == ("acc0", True, 1)
+    assert [peer["id"] for peer in status["routers"]] == [scene.elsewhere]
+    assert status["given"] == 1
+    assert status["bindings"]["session-lasting"]["here"] == 1
+    text = moorage(router, "router", "status")
+    assert re.search(r"^acc0 +served +1 +1500 ", text, re.MULTILINE)
+    assert re.search(r"^session-lasting +1 +0 +0 +0 +0$", text, re.MULTILINE)
+
+
+def test_a_move_is_seen_from_both_routers(scene: Scene) -> None:
+    [binding] = scene.of_type(ServiceType.SESSION_LASTING)
+    anchor, other = scene.lab.node(scene.here), scene.lab.node(scene.elsewhere)
+    assert path(anchor, binding.prefix)["place"] == "here"
+    before = metrics(other, "router")
+    with follow(other, "router", "events", "--follow", "--json") as watcher:
+        assert watcher.stdout is not None
+        scene.move()
+        event: dict[str, Any] = {}
+        while event.get("event") != "host-moved":
+            event = json.loads(watcher.stdout.readline())
+        watcher.send_signal(signal.SIGINT)
+        assert watcher.wait() == 130
+    assert (event["prefix"], event["type"]) == (str(binding.prefix), "session-lasting")
+    assert (event["host"], event["at"]) == (binding.client.hex(), other.name)
+    away, visiting = path(anchor, binding.prefix), path(other, binding.prefix)
+    topology = scene.topology.routers
+    assert (away["place"], away["via"]) == ("away", other.name)
+    assert away["segment"] == str(topology[other.name].down_sid)
+    assert (visiting["place"], visiting["via"]) == ("visiting", anchor.name)
+    assert visiting["segment"] == str(topology[anchor.name].up_sid)
+    assert (visiting["link"], visiting["next_hop"]) == (
+        "acc0",
+        str(scene.binding(binding.prefix[1]).next_hop),
+    )
+    after = metrics(other, "router")
+    assert after["moorage_router_handoffs_total"] == before["moorage_router_handoffs_total"] + 1
+    for phase in ("decide", "commit", "kernel", "reply"):
+        name = f'moorage_router_phase_seconds_count{{phase="{phase}"}}'
+        assert after[name] > before[name]
+    assert after['moorage_router_bindings{place="visiting",type="session-lasting"}'] == 1
+
+
+def test_a_refusal_is_told_and_counted(scene: Scene) -> None:
+    router = scene.lab.node(scene.here)
+    scene.setsc(ServiceType.FIXED)
+    with pytest.raises(OSError, match="quota"):
+        scene.setsc(ServiceType.FIXED, on_net=True)
+    assert metrics(router, "router")['moorage_router_refusals_total{reason="quota"}'] >= 1
+    assert re.search(
+        r"a fixed prefix refused to [0-9a-f]+ on acc0: quota\n", moorage(router, "router", "events")
+    )
+
+
+def test_what_is_not_there_is_one_line(scene: Scene) -> None:
+    router = scene.lab.node(scene.here)
+    for arguments, status, text in (
+        (["paths", "--prefix", "2001:db8:dead::/64"], 1, "nobody has 2001:db8:dead::/64"),
+        (["paths", "--prefix", "mast"], 1, "mast: allowed: a prefix or an address"),
+        (["paths", "--host", "0001"], 1, "no host 0001 has a prefix"),
+        (["paths", "--host", "xyz"], 1, "xyz: allowed: a DUID in hexadecimal"),
+    ):
+        assert moorage(router, "router", *arguments, status=status) == f"Error: {text}\n"
+    assert "no host daemon runs here" in moorage(router, "status", status=3)
+    assert "no router daemon runs here" in moorage(scene.host, "router", "status", status=3)
+    assert "only to run a router" in moorage(router, "router", "--config", "x", "status", status=2)
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are(scene: Scene) -> None:
+    dashboard = json.loads(DASHBOARD.read_text())
+    queries = [
+        target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())
+    ]
+    asked = set(re.findall(r"\b(?:moorage|process)_\w+", " ".join(queries)))
+    assert asked
+    exported: set[str] = set()
+    for node, daemon in ((scene.lab.node(scene.here), "router"), (scene.host, "host")):
+        exported |= {name.partition("{")[0] for name in metrics(node, daemon)}
+        # Some have no value before something has happened.
+        exported |= set(re.findall(r"^# TYPE (\w+)", curl(node, daemon, "/metrics"), re.MULTILINE))
+    assert asked <= exported
