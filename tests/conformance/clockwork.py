@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from moorage.host.actions import Action, Answer, CountSockets, Persist, SendDhcp
+from moorage.host.actions import Action, Answer, CountSockets, DestroySockets, Persist, SendDhcp
 from moorage.host.config import HostConfig
 from moorage.host.core import HostCore
 from moorage.host.state import StateFile
@@ -41,6 +41,8 @@ class Clockwork:
         self._identities = Identities(self._key)
         self._state = StateFile(folder / "leases.json", 0.0)
         self._replies: list[Reply] = []
+        self.sockets: dict[IPv6Address, set[int]] = {}
+        """The sockets on the host's addresses, by cookie."""
         self._signed = 0
         self._core = self._new_core()
 
@@ -55,8 +57,13 @@ class Clockwork:
         now = self.clock.now
         await self._do(self._core.link_changed(_link(carrier=True), now))
         await self._do(self._core.address_changed(Address(_LINK_LOCAL, _INDEX, 64), now))
-        message = advertisement(site.config, site.link, b"")
-        await self._do(self._core.router_advertised(_INDEX, _ROUTER, message, now))
+        await self.advertise()
+
+    async def advertise(self) -> None:
+        """Have the router advertise itself."""
+        assert self.here is not None
+        message = advertisement(self.here.config, self.here.link, b"")
+        await self._do(self._core.router_advertised(_INDEX, _ROUTER, message, self.clock.now))
 
     async def detach(self) -> None:
         """Take the host off its link; its router notices."""
@@ -93,13 +100,24 @@ class Clockwork:
             self.here = after[before.index(self.here)]
         self.domain.sites = after
 
-    async def setsc(self, service: ServiceType) -> IPv6Address:
-        """What an application gets that closes its socket at once."""
-        request = Request(1, Operation.HOLD, int(service), False, 0)
-        await self._do(self._core.setsc("application", CALLER, request, None, self.clock.now))
+    async def setsc(
+        self, service: ServiceType, cookie: int | None = None, *, on_net: bool = False
+    ) -> IPv6Address:
+        """What an application gets for a socket, or one that closes it at once."""
+        operation = Operation.HOLD if cookie is None else Operation.SETSC
+        request = Request(1, operation, int(service), on_net, 0)
+        await self._do(self._core.setsc("application", CALLER, request, cookie, self.clock.now))
         reply = self._replies.pop()
         assert reply.status == 0
+        if cookie is not None:
+            self.sockets.setdefault(reply.address, set()).add(cookie)
         return reply.address
+
+    async def close(self, cookie: int) -> None:
+        """Close a socket."""
+        for users in self.sockets.values():
+            users.discard(cookie)
+        await self._do(self._core.socket_destroyed(cookie, self.clock.now))
 
     async def pass_time(self, seconds: float) -> None:
         """Let time pass, and everybody do what is due meanwhile."""
@@ -148,7 +166,12 @@ class Clockwork:
                         now = self.clock.now
                         await self._do(self._core.dhcp_received(_INDEX, _ROUTER, reply, now))
                 case CountSockets(address):
-                    await self._do(self._core.sockets_counted(address, set(), self.clock.now))
+                    users = self.sockets.get(address, set())
+                    await self._do(self._core.sockets_counted(address, users, self.clock.now))
+                case DestroySockets(address, cookies):
+                    users = self.sockets.get(address, set())
+                    for cookie in set(users if cookies is None else users & cookies):
+                        await self.close(cookie)
                 case Answer(_, reply):
                     self._replies.append(reply)
                 case Persist():
