@@ -12,7 +12,7 @@ from moorage.lab.network import ACCESS
 from moorage.service import ServiceType
 from moorage.store.model import BindingState
 from tests.conformance.conftest import LINGER, Stage
-from tests.conformance.scene import Scene, eventually
+from tests.conformance.scene import PATIENCE, Scene, eventually
 
 pytestmark = pytest.mark.netns
 
@@ -173,3 +173,25 @@ def test_a_graceful_replacement_address_is_replaced(graceful: Scene) -> None:
             assert new in graceful.typed()
             assert graceful.binding(new).held
             assert successor.works()
+
+
+def test_an_application_is_told_of_both_addresses(graceful: Scene) -> None:
+    """3.2-d, 7-f: it hears what replaces its address, which is there unasked, and of the end."""
+    with graceful.connect(ServiceType.GRACEFUL_REPLACEMENT) as connection:
+        old = connection.source
+        with moorage.watch(connection.near) as watch:
+            here = graceful.move()
+            told = []
+            for event in watch.events(timeout=PATIENCE):
+                told.append(event)
+                if isinstance(event, moorage.Replaced):
+                    assert event.address == old
+                    assert event.valid_for <= GRACE
+                    assert graceful.binding(event.by).anchor == here
+                    assert {old, event.by} <= graceful.typed()
+                    assert graceful.setsc(ServiceType.GRACEFUL_REPLACEMENT) == event.by
+                if isinstance(event, moorage.Gone):
+                    break
+        kinds = [type(event) for event in told]
+        assert kinds.index(moorage.Deprecated) < kinds.index(moorage.Replaced)
+        assert told[-1] == moorage.Gone(old, moorage.Why.EXPIRED)
