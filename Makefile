@@ -7,7 +7,7 @@ TEST_READY := .venv/.test-ready
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-fast lint bench docs setup packages clean
+.PHONY: help demo test test-fast lint bench docs native setup packages clean
 
 help:
 	@echo "make demo       the message flow of the draft's section 4.2 in network namespaces"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      measure every figure beside its reference; writes bench.json"
 	@echo "make docs       write the generated documents again"
+	@echo "make native     the C library, and the C parts of the Python package; see native/Makefile"
 	@echo "make setup      everything that the tests need, without running them"
 	@echo "make packages   the Debian packages of scripts/packages.txt (as root)"
 	@echo "make clean      remove what the other targets wrote, except .venv"
@@ -41,7 +42,10 @@ docs: $(TEST_READY)
 	$(BIN)/python scripts/conformance.py
 	$(BIN)/python -m scripts.lifecycle
 
-setup: packages $(TEST_READY)
+native:
+	@$(MAKE) --no-print-directory -C native all package
+
+setup: packages $(TEST_READY) native
 
 packages:
 	@scripts/setup packages
@@ -56,5 +60,6 @@ $(TEST_READY): pyproject.toml scripts/setup
 	@touch $(DEMO_READY) $@
 
 clean:
+	$(MAKE) -C native clean
 	rm -rf demo-report bench.json build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks scripts -name __pycache__ -type d -exec rm -rf {} +
