@@ -120,6 +120,7 @@ class Network:
         replaced: types that a Rebind finds for the grace time only.
         busy: whether a Rebind is to come again later.
         unknown: whether it has no bindings.
+        forgetful: whether it has lost its bindings, and gives prefixes again as if they were new.
         default: the type of what is asked for without one; none: it does not say.
         lies: the type that it says it gave, instead of the one that was asked for.
     """
@@ -132,6 +133,7 @@ class Network:
     replaced: set[ServiceType] = field(default_factory=set)
     busy: bool = False
     unknown: bool = False
+    forgetful: bool = False
     default: ServiceType | None = LASTING
     lies: ServiceType | None = None
     heard: list[tuple[int, Message]] = field(default_factory=list)
@@ -179,19 +181,27 @@ class Network:
             return IaPd(ia.iaid, 0, 0, (StatusCode(Status.NO_PREFIX_AVAIL),))
         if moving and kind in self.withdrawn:
             return IaPd(ia.iaid, 0, 0, (IaPrefix(0, 0, ia.prefixes[0].prefix),))
-        if self.unknown:
+        nameless = ia.prefixes[0].prefix.network_address.is_unspecified
+        lost = self.forgetful or (nameless and ia.iaid not in self.bindings)
+        if self.unknown or (lost and message.type is not MessageType.SOLICIT):
             return IaPd(ia.iaid, 0, 0, (StatusCode(Status.NO_BINDING),))
         if message.type is MessageType.SOLICIT:
             if self.refuses is not None:
                 about.append(Refusal(ia.iaid, self.refuses))
                 return IaPd(ia.iaid, 0, 0, (StatusCode(Status.NO_PREFIX_AVAIL),))
             if ia.iaid not in self.bindings:
-                self.bindings[ia.iaid] = self.gives.pop(0) if self.gives else self._fresh()
+                self.bindings[ia.iaid] = self._new(ia)
         if moving and kind in self.replaced:
             preferred, valid = 0, 60
         about.append(PathMtu(ia.iaid, 1400))
         prefix = self.bindings.get(ia.iaid, ia.prefixes[0].prefix)
         return IaPd(ia.iaid, t1, t2, (IaPrefix(preferred, valid, prefix),))
+
+    def _new(self, ia: IaPd) -> IPv6Network:
+        if self.gives:
+            return self.gives.pop(0)
+        wish = ia.prefixes[0].prefix
+        return self._fresh() if wish.network_address.is_unspecified else wish
 
     def _fresh(self) -> IPv6Network:
         self._given += 1

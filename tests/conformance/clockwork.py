@@ -39,7 +39,8 @@ class Clockwork:
         self.here: Site | None = None
         self._key = Identity.generate()
         self._identities = Identities(self._key)
-        self._state = StateFile(folder / "leases.json", 0.0)
+        self._file = folder / "leases.json"
+        self._state = StateFile(self._file, 0.0)
         self._replies: list[Reply] = []
         self.sockets: dict[IPv6Address, set[int]] = {}
         """The sockets on the host's addresses, by cookie."""
@@ -84,6 +85,10 @@ class Clockwork:
     def kill(self) -> None:
         """End the host daemon, which keeps nothing but its file."""
         self._core = self._new_core()
+
+    def lose_state(self) -> None:
+        """Lose what the host daemon has saved, apart from its key."""
+        self._file.unlink()
 
     async def start(self) -> None:
         """Start the host daemon again."""

@@ -70,6 +70,19 @@ async def test_a_fixed_address_stays_for_a_host_that_was_off(host: Clockwork) ->
     assert await is_still(host, address)
 
 
+async def test_a_fixed_address_stays_for_a_host_that_has_lost_its_state(host: Clockwork) -> None:
+    """3.2-a: nothing but the host's key is needed to get a Fixed address back, even elsewhere."""
+    address = await host.setsc(ServiceType.FIXED)
+    await host.detach()
+    host.kill()
+    host.lose_state()
+    await host.pass_time(ABSENCE)
+    await host.start()
+    await host.attach(host.domain.sites[1])
+    assert host.addresses() == {address}
+    assert await is_still(host, address)
+
+
 async def test_a_fixed_address_stays_when_routers_start_anew(host: Clockwork) -> None:
     """3.2-a: a Fixed address is renewed by routers that know nothing but the store."""
     address = await host.setsc(ServiceType.FIXED)

@@ -11,7 +11,6 @@ import click
 from moorage import config as configuration
 from moorage.host import daemon
 from moorage.host.config import HostConfig
-from moorage.host.state import StateError
 
 
 @click.command()
@@ -39,5 +38,5 @@ def host(config: Path, verbose: bool) -> None:
     )
     try:
         asyncio.run(daemon.run(settings, load))
-    except (StateError, ValueError) as error:
+    except ValueError as error:
         raise click.ClickException(str(error)) from None

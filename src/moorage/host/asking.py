@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv6Network
 
 from moorage.host.actions import SendDhcp
@@ -10,6 +11,7 @@ from moorage.host.config import Obedience
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.outcome import Association, Granted, NotUnderstood
+from moorage.host.recovery import Recovery
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType
 
@@ -19,8 +21,9 @@ _NEVER = float("inf")
 class Asking:
     """Starts the exchanges of the requester."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, recovery: Recovery) -> None:
         self._known = known
+        self._recovery = recovery
 
     def next_timer(self) -> float | None:
         """Return when what is missing may be asked for."""
@@ -37,13 +40,14 @@ class Asking:
         return min((time for time in times if time is not None), default=None)
 
     def request_missing(self, now: float) -> None:
-        """Ask for what policy wants and for what nobody was asked for yet."""
+        """Ask for what was lost, what policy wants and what nobody was asked for yet."""
+        self._recovery.ask(now)
         for type_ in self._missing():
             link = self._known.lanes.asked(type_, now)
             if link is None or not link.offers(type_):
                 continue
             if now >= max(link.unsupported_until, link.retry_at.get(type_, now)):
-                self._known.leases.add(Lease(self._known.new_iaid(), type=type_, kept=True))
+                self._known.leases.add(Lease(self._known.new_iaid(type_), type=type_, kept=True))
         for lease in self._known.leases.awaited():
             self._solicit(lease, now)
         self._ask_policy(now)
@@ -85,6 +89,16 @@ class Asking:
         if link.on_demand is not None and not known.networks.known(link):
             known.requester.ask_policy(link.interface, link.on_demand.domain_id, now)
 
+    def rebind(self, interface: int, domain: bytes, leases: Iterable[Lease], now: float) -> None:
+        """Ask the network of ``domain`` to serve its leases where an interface is now."""
+        associations = []
+        for lease in leases:
+            lease.reclaimed = False
+            associations.append(lease.association)
+        self._known.requester.start(
+            MessageType.REBIND, interface, associations, now, domain=domain, urgent=True
+        )
+
     def renew(self, lease: Lease, now: float) -> None:
         """Renew a lease whose T1 has come, or rebind it at T2 (RFC 8415 section 18.2.4, 5)."""
         if lease.path is None:
@@ -103,6 +117,18 @@ class Asking:
             now,
             domain=lease.domain,
             server=server or None,
+        )
+
+    def reclaim(self, lease: Lease, interface: int, now: float) -> None:
+        """Ask a network for a prefix that it gave us and that it has forgotten."""
+        lease.reclaimed = True
+        self._known.requester.start(
+            MessageType.SOLICIT,
+            interface,
+            [lease.association],
+            now,
+            domain=lease.domain,
+            urgent=True,
         )
 
     def hand_back(

@@ -87,11 +87,14 @@ class Attachments:
         """Take up what an earlier life knew of the interfaces' links."""
         self._last.update(last)
 
-    def settle(self, interface: int) -> bool:
-        """Take an interface's link for the present one; return whether the last was another."""
+    def settle(self, interface: int) -> bool | None:
+        """Take an interface's link for the present one.
+
+        Return whether the last was another; none: nothing is known of the last.
+        """
         before = self._last.get(self.name(interface))
         self._settled.add(interface)
-        return before is not None and self._attached[interface].traits.differs(before)
+        return None if before is None else self._attached[interface].traits.differs(before)
 
     # ---- what happens --------------------------------------------------------------------------
 

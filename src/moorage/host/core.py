@@ -32,6 +32,7 @@ from moorage.host.lease import Lease
 from moorage.host.movement import Movement
 from moorage.host.nonpersistent import NonPersistent
 from moorage.host.occupancy import Occupancy
+from moorage.host.recovery import Recovery
 from moorage.host.renewal import Renewal
 from moorage.host.requester import DuidOf
 from moorage.host.state import Memory
@@ -57,11 +58,14 @@ class HostCore:
 
     def __init__(self, config: HostConfig, duid_of: DuidOf, secret: bytes, random: Random) -> None:
         self._known = Known(config, duid_of, secret, random)
-        self._asking = Asking(self._known)
+        self._recovery = Recovery(self._known)
+        self._asking = Asking(self._known, self._recovery)
         self._nonpersistent = NonPersistent(self._known)
         self._occupancy = Occupancy(self._known, self._asking, self._nonpersistent)
         self._renewal = Renewal(self._known, self._asking, self._occupancy)
-        self._tenure = Tenure(self._known, self._asking, self._occupancy, self._renewal)
+        self._tenure = Tenure(
+            self._known, self._asking, self._recovery, self._occupancy, self._renewal
+        )
         self._demand = Demand(
             self._known,
             self._asking,
@@ -141,6 +145,8 @@ class HostCore:
     def restore(self, memory: Memory) -> list[Action]:
         """Take up what an earlier life knew, and find out who uses its addresses."""
         self._known.attachments.remember(memory.links)
+        if not memory.whole:
+            self._recovery.begin()
         for lease in memory.leases:
             lease.kept = lease.kept and lease.type in self._known.types_at_boot
             self._known.leases.add(lease)

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import IPv6Address
 from random import SystemRandom
 from typing import TYPE_CHECKING, ParamSpec
@@ -39,7 +40,7 @@ from moorage.host.publisher import Publisher
 from moorage.host.requester import Transmission
 from moorage.host.signing import SignatureClock
 from moorage.host.sockets import DhcpSocket, RouterSocket
-from moorage.host.state import StateFile
+from moorage.host.state import Memory, StateError, StateFile
 from moorage.host.subject import Subject
 from moorage.identity import Identities, Identity
 from moorage.kernel.clock import ClockWatch
@@ -93,7 +94,7 @@ async def run(config: HostConfig, load: Callable[[], HostConfig]) -> None:
 
     Raises:
         OSError: the kernel, our rights or the files do not suffice.
-        StateError: the state file is damaged.
+        ValueError: the key file is something else.
     """
     daemon = _HostDaemon(config)
     stop = asyncio.Event()
@@ -115,7 +116,9 @@ class _HostDaemon:
         self._config = config
         self._loop = asyncio.get_running_loop()
         config.state.mkdir(parents=True, exist_ok=True)
-        key = Identity.load_or_create(config.state / "host.key")
+        key_file = config.state / "host.key"
+        self._new_key = not key_file.exists()
+        key = Identity.load_or_create(key_file)
         self._identities = Identities(key)
         self._state = self._open_state()
         self._complaints = Complaints(_log)
@@ -164,7 +167,7 @@ class _HostDaemon:
         """Take up an earlier life and begin to listen."""
         now = _now()
         indices = {link.name: link.index for link in self._kernel.links.links()}
-        actions = self._core.restore(self._state.load(indices.get, now))
+        actions = self._core.restore(self._remember(indices, now))
         self._kernel.start(self._wanted(), now)
         self._counting.apply(self._core.quotas())
         self._do(actions)
@@ -203,6 +206,25 @@ class _HostDaemon:
         self._core.sent(self._counting.used())
         self._try(self._state.save, self._core.memory, self._name)
         self._counting.close()
+
+    def _remember(self, indices: Mapping[str, int], now: float) -> Memory:
+        """Return what an earlier life left; say plainly what of it is lost."""
+        try:
+            memory = self._state.load(indices.get, now)
+        except StateError as error:
+            aside = self._state.put_aside()
+            _log.error("%s; moved to %s; Fixed addresses are asked back", error, aside)
+            memory = Memory(whole=False)
+        if not self._new_key:
+            return memory
+        if memory.leases:
+            _log.error(
+                "%s is gone and was made anew: networks will not serve the %d addresses of the old"
+                " key any longer",
+                self._config.state / "host.key",
+                len(memory.leases),
+            )
+        return replace(memory, whole=True)
 
     def _open_state(self) -> StateFile:
         return StateFile(self._config.state / "leases.json", time.time() - _now())

@@ -119,7 +119,7 @@ class Demand:
             self._occupancy.fail(waiter, Reason.HOST_QUOTA, now)
             return None
         lease = Lease(
-            known.new_iaid(),
+            known.new_iaid(waiter.type),
             type=waiter.type or ServiceType.SESSION_LASTING,
             lifetime=waiter.lifetime,
             untyped=waiter.type is None,

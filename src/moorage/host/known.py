@@ -13,7 +13,7 @@ from moorage.host.events import HostEvent
 from moorage.host.interface_id import InterfaceIdentifiers
 from moorage.host.lanes import Lanes
 from moorage.host.lease import Lease
-from moorage.host.leases import Leases
+from moorage.host.leases import FIXED_IAIDS, Leases
 from moorage.host.naming import Naming
 from moorage.host.networks import Networks
 from moorage.host.ordinary import OrdinaryAddresses
@@ -67,12 +67,16 @@ class Known:
             return None
         return next((lease for lease in self.leases.usable(kind) if lease.served), None)
 
-    def new_iaid(self) -> int:
-        """Return an IAID that no lease has."""
-        iaid = self.random.getrandbits(32)
-        while iaid in self.leases:
-            iaid = self.random.getrandbits(32)
-        return iaid
+    def new_iaid(self, type_: ServiceType | None) -> int:
+        """Return an IAID that no lease has, for a prefix of a type or of the network's choice."""
+        if type_ is ServiceType.FIXED:
+            for iaid in range(FIXED_IAIDS):
+                if iaid not in self.leases and not self.requester.releases(iaid):
+                    return iaid
+        while True:
+            iaid = self.random.randrange(FIXED_IAIDS, 1 << 32)
+            if iaid not in self.leases:
+                return iaid
 
     def tell(self, event: HostEvent) -> None:
         """Tell whoever wants to know what happened; the applications concerned among them."""

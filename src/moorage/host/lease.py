@@ -25,6 +25,7 @@ class Lease(TypedAddress):
         abroad: whether the host is where only other domains are.
         untyped: whether no type was asked for (5.2-d); until the network has chosen one, ``type``
             is a mere guess.
+        reclaimed: whether a network that had forgotten it was asked for it anew.
         succeeds: the IAID of the lease whose place it takes, or is to take, if there is one.
         ask_again_at: when a lease may be asked for that takes its place.
         renew_at: T1 and ...
@@ -37,6 +38,7 @@ class Lease(TypedAddress):
     reach: Reachability = field(default_factory=Reachability)
     domain: bytes = b""
     abroad: bool = False
+    reclaimed: bool = False
     untyped: bool = False
     succeeds: int | None = None
     ask_again_at: float = 0.0

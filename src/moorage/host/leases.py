@@ -9,6 +9,9 @@ from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
 from moorage.service import ServiceType
 
+FIXED_IAIDS = 256
+"""IAIDs below this number are those of Fixed prefixes, the lowest that are free; see `recovery`."""
+
 
 class Leases:
     """Every lease that has not ended, by IAID."""

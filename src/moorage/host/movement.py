@@ -33,16 +33,17 @@ from moorage.host.findings import (
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.nonpersistent import NonPersistent
-from moorage.host.outcome import Association
 from moorage.host.serving import Lane
 from moorage.host.soliciting import Soliciting
 from moorage.service import ServiceType
-from moorage.wire.dhcp6 import MessageType
 from moorage.wire.notice import Why
 
 _SETTLE_WAIT = 0.1
 """Seconds at most that what the last link left behind is kept in place, lest its removal delay the
 Reply that traffic waits for."""
+_STRANGE_WAIT = 4.0
+"""Seconds within which every router of a link answers a solicitation: MIN_DELAY_BETWEEN_RAS and
+MAX_RA_DELAY_TIME of RFC 4861."""
 _CLASHES = 3
 """IDGEN_RETRIES of RFC 7217: as many link-local addresses are tried in the place of one that
 somebody else has."""
@@ -60,6 +61,7 @@ class Movement:
         self._demand = demand
         self._soliciting = Soliciting(known.random)
         self._unsettled: dict[int, float] = {}
+        self._strange: dict[int, float] = {}
         self._clashes: dict[int, int] = {}
 
     def next_timer(self) -> float | None:
@@ -69,6 +71,7 @@ class Movement:
             self._known.attachments.next_timer(),
             self._known.lanes.next_timer(self._lanes()),
             *self._unsettled.values(),
+            *self._strange.values(),
         ]
         return min((time for time in times if time is not None), default=None)
 
@@ -112,6 +115,7 @@ class Movement:
     def _left(self, interface: int, name: str, now: float) -> None:
         self._soliciting.left(interface)
         self._unsettled.pop(interface, None)
+        self._strange.pop(interface, None)
         self._known.requester.link_lost(interface)
         self._nonpersistent.left(interface)
         self._known.lanes.left(interface)
@@ -198,9 +202,22 @@ class Movement:
             if now < until and self._known.requester.rebinds(interface):
                 continue
             del self._unsettled[interface]
-            if self._known.attachments.settle(interface):
+            moved = self._known.attachments.settle(interface)
+            if moved:
                 self._retire_foreign(interface)
+            elif moved is None and self._has_foreign(interface):
+                # Of this link, or of one that nobody remembers: all its routers have to be heard.
+                self._solicit_again(interface, now)
+                self._strange[interface] = now + _STRANGE_WAIT
             self._known.out.append(Persist())
+        for interface, until in list(self._strange.items()):
+            if now >= until:
+                del self._strange[interface]
+                self._retire_foreign(interface)
+
+    def _has_foreign(self, interface: int) -> bool:
+        attachment = self._known.attachments.get(interface)
+        return attachment is not None and bool(self._known.ordinary.foreign(attachment))
 
     def _retire_foreign(self, interface: int) -> None:
         """Retire the ordinary addresses and routers that an interface's link does not advertise."""
@@ -243,17 +260,14 @@ class Movement:
         """Move the leases whose lane calls for it, with one message for each network domain."""
         lanes = self._lanes()
         self._known.lanes.forget_others(lanes)
-        moving: dict[tuple[int, bytes], list[Association]] = {}
+        moving: dict[tuple[int, bytes], list[Lease]] = {}
         for lane, leases in lanes.items():
             self._stop_abroad(lane, leases)
             chosen = self._known.lanes.choose(lane, now)
             if chosen is not None and lane.domain is not None:
-                associations = [lease.association for lease in leases]
-                moving.setdefault((chosen, lane.domain), []).extend(associations)
-        for (interface, domain), associations in moving.items():
-            self._known.requester.start(
-                MessageType.REBIND, interface, associations, now, domain=domain, urgent=True
-            )
+                moving.setdefault((chosen, lane.domain), []).extend(leases)
+        for (interface, domain), leases in moving.items():
+            self._asking.rebind(interface, domain, leases, now)
 
     def _stop_abroad(self, lane: Lane, leases: Iterable[Lease]) -> None:
         """Ask no longer for prefixes of one network where another one has made itself known."""

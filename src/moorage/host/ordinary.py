@@ -139,14 +139,19 @@ class OrdinaryAddresses:
         """Return the cookies of the sockets that were given ``address``: always the same set."""
         return self._users.setdefault(address, set())
 
-    def take_foreign(self, attachment: Attachment) -> frozenset[IPv6Address]:
-        """Remove and return the formed addresses that the link does not advertise."""
-        return self._take(
+    def foreign(self, attachment: Attachment) -> list[Address]:
+        """Return the formed addresses that the link does not advertise."""
+        return [
             address
             for address in self._addresses.values()
             if address.interface == attachment.interface
+            and (address.autoconfigured or ours(address))
             and not any(address.address in prefix for prefix in attachment.prefixes)
-        )
+        ]
+
+    def take_foreign(self, attachment: Attachment) -> frozenset[IPv6Address]:
+        """Remove and return the formed addresses that the link does not advertise."""
+        return self._take(self.foreign(attachment))
 
     def take_all(self, interface: int) -> frozenset[IPv6Address]:
         """Remove and return the formed addresses of an interface."""

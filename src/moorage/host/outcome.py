@@ -55,10 +55,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The network no longer has this prefix for us."""
+    """The network no longer has this prefix for us.
+
+    It has taken it back, or, if ``forgotten``, knows nothing of it: it may give it again.
+    """
 
     association: Association
     interface: int
+    forgotten: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +120,12 @@ def outcome(
     if ia is None:
         return None
     if ia.status is not None and ia.status.code == Status.NO_BINDING:
-        return Lost(association, interface)
+        return Lost(association, interface, forgotten=True)
     given = _given(ia, association)
     if given is None:
         return None
     if given.valid == 0:
-        return Lost(association, interface)
+        return Lost(association, interface, forgotten=False)
     mtu = ondemand.for_iaid(PathMtu, association.iaid)
     return Granted(
         association,

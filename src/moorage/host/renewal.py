@@ -159,7 +159,8 @@ class Renewal:
         """Return the lease that is to take the place of this one; it is asked for if need be."""
         successor = self._known.leases.requested(lease.type, lease.lifetime)
         if successor is None:
-            successor = Lease(self._known.new_iaid(), type=lease.type, lifetime=lease.lifetime)
+            iaid = self._known.new_iaid(lease.type)
+            successor = Lease(iaid, type=lease.type, lifetime=lease.lifetime)
             self._known.leases.add(successor)
         successor.succeeds = lease.iaid
         return successor

@@ -191,6 +191,14 @@ class Requester:
                 return exchange.type, exchange.interface
         return None
 
+    def releases(self, iaid: int) -> bool:
+        """Whether a prefix with this IAID is being given back."""
+        return any(
+            exchange.type is MessageType.RELEASE
+            and any(association.iaid == iaid for association in exchange.associations)
+            for exchange in self._exchanges.values()
+        )
+
     def rebinds(self, interface: int) -> bool:
         """Whether a Rebind on ``interface`` waits for its answer."""
         return any(

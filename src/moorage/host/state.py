@@ -31,10 +31,12 @@ class Memory:
     Attributes:
         leases: those that have an address.
         links: what the last link of each interface was, by the interface's name.
+        whole: whether nothing of it is lost.
     """
 
     leases: Collection[Lease] = ()
     links: Mapping[str, Traits] = field(default_factory=dict)
+    whole: bool = True
 
 
 class _SavedPath(msgspec.Struct, frozen=True):
@@ -82,6 +84,7 @@ class StateFile:
     def __init__(self, path: FilePath, epoch: float) -> None:
         self._path = path
         self._epoch = epoch
+        self._durable: frozenset[tuple[int, IPv6Network | None]] = frozenset()
 
     def save(self, memory: Memory, name_of: Callable[[int], str]) -> None:
         """Write what is to be remembered; the file is the old or the new one, never half.
@@ -98,13 +101,19 @@ class StateFile:
         draft = self._path.with_suffix(".new")
         with draft.open("wb") as file:
             file.write(msgspec.json.encode(saved))
-            if any(lease.type is ServiceType.FIXED for lease in leases):
-                # The others end with their sockets, hence with a power cut.
+            fixed = frozenset((x.iaid, x.prefix) for x in leases if x.type is ServiceType.FIXED)
+            if fixed != self._durable:
+                # The others end with their sockets, hence with a power cut; and where a Fixed one
+                # is served, and for how long, is not worth the wait for the disk at every move.
                 os.fsync(file.fileno())
+                self._durable = fixed
         draft.replace(self._path)
 
     def load(self, index_of: Callable[[str], int | None], now: float) -> Memory:
         """Return what was remembered, with leases that have expired since, whose sockets must end.
+
+        Without a file, or after so long that Fixed addresses seem to be over, it is not whole: the
+        wall clock, or whoever removed the file, may be wrong.
 
         Raises:
             OSError: the file cannot be read.
@@ -115,10 +124,19 @@ class StateFile:
             leases = [self._unpack(lease, index_of, now) for lease in saved.leases]
             links = {name: _unpack_link(link) for name, link in saved.links.items()}
         except FileNotFoundError:
-            return Memory()
+            return Memory(whole=False)
         except (msgspec.DecodeError, ValueError) as error:
             raise StateError(f"{self._path}: {error}") from None
-        return Memory(leases, links)
+        over = {lease.type for lease in leases if lease.valid_until <= now}
+        return Memory(leases, links, whole=ServiceType.FIXED not in over)
+
+    def put_aside(self) -> FilePath:
+        """Move a file that cannot be understood out of the way; return where it is.
+
+        Raises:
+            OSError: it cannot be moved.
+        """
+        return self._path.replace(self._path.with_suffix(".damaged"))
 
     def _pack(self, lease: Lease, name_of: Callable[[int], str]) -> _SavedLease:
         path = lease.path

@@ -14,6 +14,7 @@ from moorage.host.lifecycle import Event, State
 from moorage.host.occupancy import Occupancy
 from moorage.host.outcome import Granted, Lost, NotUnderstood, Outcome, Refused
 from moorage.host.reach import Path
+from moorage.host.recovery import Recovery
 from moorage.host.renewal import Renewal
 from moorage.wire.app import Reason
 from moorage.wire.dhcp6 import RefusalReason
@@ -27,10 +28,16 @@ class Tenure:
     """Does what the answers of the network ask for."""
 
     def __init__(
-        self, known: Known, asking: Asking, occupancy: Occupancy, renewal: Renewal
+        self,
+        known: Known,
+        asking: Asking,
+        recovery: Recovery,
+        occupancy: Occupancy,
+        renewal: Renewal,
     ) -> None:
         self._known = known
         self._asking = asking
+        self._recovery = recovery
         self._occupancy = occupancy
         self._renewal = renewal
 
@@ -41,7 +48,7 @@ class Tenure:
 
     def _take(self, outcome: Outcome, now: float) -> None:
         attachment = self._known.attachments.get(outcome.interface)
-        lease = self._known.leases.get(outcome.association.iaid)
+        lease = self._known.leases.get(outcome.association.iaid) or self._recovery.take(outcome)
         if attachment is None or lease is None:
             return
         if not isinstance(outcome, NotUnderstood):
@@ -60,9 +67,11 @@ class Tenure:
                 self._refused(lease, attachment, outcome, now)
             case Lost() if lease.address is None:
                 self.refuse(lease, Reason.TRY_LATER, now)
+            case Lost(forgotten=True) if lease.usable and not lease.reclaimed:
+                # What RFC 8415 section 18.2.10.1 calls for: ask anew, naming what we have.
+                self._asking.reclaim(lease, outcome.interface, now)
             case Lost():
-                self._renewal.redirect(lease, now)
-                self._occupancy.end(lease, Why.WITHDRAWN, now)
+                self._lose(lease, now)
             case NotUnderstood():
                 self._not_understood(lease, attachment, outcome, now)
                 return
@@ -76,6 +85,8 @@ class Tenure:
             if lease.state is State.REQUESTED:
                 attachment.retry_at[lease.type] = now + _RETRY_REFUSED
                 self.refuse(lease, Reason.TRY_LATER, now)
+            elif lease.reclaimed:
+                self._lose(lease, now)
             self._asking.hand_back(lease, granted, granted.prefix, now)
             return
         new = lease.address is None
@@ -86,6 +97,7 @@ class Tenure:
             lease.address = self._known.identifiers.address(granted.prefix, lease.type)
             lease.granted_at = now
         lease.step(Event.GRANT)
+        lease.reclaimed = False
         lease.server = granted.server
         path = Path(granted.interface, granted.router, granted.mtu)
         moved = lease.path is not None and not lease.path.leads_where(path)
@@ -140,6 +152,8 @@ class Tenure:
                 why = f"not served here: {refused.reason.name}"
                 self._known.tell(Declined(lease.prefix, lease.type, why))
             self._disappoint(lease, Reason(refused.reason), now)
+            if lease.reclaimed:
+                self._lose(lease, now)
             return
         self.refuse(lease, Reason(refused.reason), now)
 
@@ -164,6 +178,11 @@ class Tenure:
         lease.step(Event.END)
         self._known.leases.remove(lease)
         self._known.requester.cancel([lease.iaid])
+
+    def _lose(self, lease: Lease, now: float) -> None:
+        """End a lease that the network no longer has."""
+        self._renewal.redirect(lease, now)
+        self._occupancy.end(lease, Why.WITHDRAWN, now)
 
     def _disappoint(self, lease: Lease, reason: Reason, now: float) -> None:
         for waiter in self._known.waiting.take(lease.iaid):

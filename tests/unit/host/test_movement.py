@@ -221,6 +221,31 @@ def test_a_restart_during_a_move_forgets_nothing(host: Host, tmp_path: Path) -> 
     assert Persist in kinds(again.done)
 
 
+def test_addresses_of_a_link_that_nobody_remembers_are_retired_when_all_routers_are_heard() -> None:
+    host = Host()
+    host.attach()
+    for prefix in (PREFIX, PREFIX_THERE):
+        host.do(host.core.address_changed(slaac(WL0, prefix), host.now))
+    host.forget()
+    host.hear(advertisement(HERE, PREFIX_THERE))
+    assert SolicitRouters in kinds(host.done)
+    assert RetireLink not in kinds(host.done)
+    host.advance(4)
+    assert RetireLink(WL0, frozenset({PREFIX[0x1234]}), frozenset({ROUTER})) in host.done
+
+
+def test_addresses_of_another_router_of_the_link_stay() -> None:
+    host = Host()
+    host.attach()
+    for prefix in (PREFIX, PREFIX_THERE):
+        host.do(host.core.address_changed(slaac(WL0, prefix), host.now))
+    host.hear(advertisement(HERE, PREFIX_THERE))
+    host.hear(advertisement(HERE, PREFIX), router=NEIGHBOUR)
+    host.forget()
+    host.advance(10)
+    assert all(not action.addresses for action in host.took(RetireLink))
+
+
 # ---- interfaces --------------------------------------------------------------------------------
 
 

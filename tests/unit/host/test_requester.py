@@ -316,14 +316,14 @@ def test_refusal_for_another_reason(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
-    [(StatusCode(Status.NO_BINDING),), (IaPrefix(0, 0, PREFIX),)],
+    ("body", "forgotten"),
+    [((StatusCode(Status.NO_BINDING),), True), ((IaPrefix(0, 0, PREFIX),), False)],
     ids=["NoBinding", "lifetimes 0"],
 )
-def test_lost(bench: Bench, body: tuple[Option, ...]) -> None:
+def test_lost(bench: Bench, body: tuple[Option, ...], forgotten: bool) -> None:
     bench.requester.link_heard(WL0, LINK, bench.now)
     rebind = bench.start(MessageType.REBIND, HELD)
-    assert bench.receive(answer(rebind, IaPd(7, 0, 0, body))) == [Lost(HELD, WL0)]
+    assert bench.receive(answer(rebind, IaPd(7, 0, 0, body))) == [Lost(HELD, WL0, forgotten)]
 
 
 def test_a_loss_is_not_believed_before_the_network_says_which_one_it_is(bench: Bench) -> None:
@@ -334,7 +334,7 @@ def test_a_loss_is_not_believed_before_the_network_says_which_one_it_is(bench: B
     assert granted.association == HELD_TOO
     bench.requester.link_heard(WL0, LINK, bench.now)
     again = bench.sent()
-    assert bench.receive(answer(again, gone)) == [Lost(HELD, WL0)]
+    assert bench.receive(answer(again, gone)) == [Lost(HELD, WL0, forgotten=True)]
 
 
 def test_another_prefix_gone_beside_ours(bench: Bench) -> None:

@@ -10,6 +10,7 @@ from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
 from moorage.host.reach import Path, Reach, Reachability
 from moorage.host.state import Memory, StateError, StateFile
+from moorage.service import ServiceType
 from tests.scripted import FIXED, LASTING, SERVER, WL0
 
 EPOCH = 1_700_000_000.0
@@ -62,7 +63,7 @@ def again(file: FilePath, leases: list[Lease], index: int | None = 5) -> list[Le
 
 
 def test_no_file(file: FilePath) -> None:
-    assert StateFile(file, EPOCH).load(nowhere, 0.0) == Memory()
+    assert StateFile(file, EPOCH).load(nowhere, 0.0) == Memory(whole=False)
 
 
 def test_round_trip(file: FilePath) -> None:
@@ -96,6 +97,25 @@ def test_interface_that_is_gone(file: FilePath, path: Path | None) -> None:
 
 def test_what_has_no_address_is_not_kept(file: FilePath) -> None:
     assert again(file, [Lease(1, type=FIXED, kept=True)]) == []
+
+
+@pytest.mark.parametrize(("type_", "whole"), [(FIXED, False), (LASTING, True)])
+def test_fixed_addresses_that_seem_to_be_over_may_not_be(
+    file: FilePath, type_: ServiceType, whole: bool
+) -> None:
+    old = lease()
+    old.type, old.valid_until = type_, 1100.0
+    state = StateFile(file, EPOCH)
+    state.save(Memory([old]), name)
+    assert StateFile(file, EPOCH + 1100).load(nowhere, 0.0).whole is whole
+
+
+def test_damaged_file_is_put_aside(file: FilePath) -> None:
+    file.write_text("{")
+    state = StateFile(file, EPOCH)
+    aside = state.put_aside()
+    assert (aside.read_text(), aside.parent) == ("{", file.parent)
+    assert not file.exists()
 
 
 def test_the_file_is_replaced_at_once(file: FilePath) -> None:
