@@ -72,6 +72,14 @@ MEMBERS = Members(
     served=((IPv6Address(OTHER_ROUTER), AWAY),),
     attached=(Attachment("access", bytes.fromhex(HOST_MAC.replace(":", "")), AT_HOME),),
 )
+
+
+def of_the_link(*networks: str, interface: str = "access") -> frozenset[tuple[str, IPv6Network]]:
+    """Sources that are right there; among them those that a kernel uses by itself."""
+    always = {("access", IPv6Network("fe80::/10")), ("access", IPv6Network("::/128"))}
+    return frozenset(always | {(interface, IPv6Network(network)) for network in networks})
+
+
 STATE = FilterState(
     access=frozenset({"access"}),
     block=BLOCK,
@@ -79,6 +87,7 @@ STATE = FilterState(
     routers=frozenset(map(IPv6Address, (ROUTER, OTHER_ROUTER, THIRD_ROUTER))),
     prefix_length=64,
     pools=frozenset({POOL}),
+    local=of_the_link("2001:db8:1001::/64"),
     members=MEMBERS,
 )
 
@@ -232,7 +241,7 @@ FORGED: list[tuple[str, str, bytes, DropReason]] = [
         encapsulated(HOST_ORDINARY, UP_SID, packet(in_prefix(AWAY), CORRESPONDENT, b"forged")),
         DropReason.FROM_ACCESS_LINK,
     ),
-    ("host as a router", "host", away(OTHER_ROUTER, b"forged"), DropReason.FROM_ACCESS_LINK),
+    ("host as a router", "host", away(OTHER_ROUTER, b"forged"), DropReason.FORGED_SOURCE),
     ("stranger to the up SID", "core", away(STRANGER, b"forged"), DropReason.UNKNOWN_ROUTER),
     (
         "router with a prefix that nobody serves",
@@ -267,6 +276,18 @@ FORGED: list[tuple[str, str, bytes, DropReason]] = [
         "host with a source that nobody has",
         "host",
         packet(in_prefix(NOBODYS), CORRESPONDENT, b"forged"),
+        DropReason.FORGED_SOURCE,
+    ),
+    (
+        "host with a source of another link",
+        "host",
+        packet("2001:db8:1002::2", CORRESPONDENT, b"forged"),
+        DropReason.FORGED_SOURCE,
+    ),
+    (
+        "host with the source of its correspondent",
+        "host",
+        packet("2001:db8:c0::3", CORRESPONDENT, b"forged"),
         DropReason.FORGED_SOURCE,
     ),
 ]
@@ -386,9 +407,39 @@ def test_pools_may_change_in_any_way(
     sid_filter.resync(replace(STATE, pools=frozenset(pools)))
     net.host.send(packet(in_prefix(AWAY), CORRESPONDENT, b"forged"))
     wait_for_drops(sid_filter, {DropReason.FORGED_SOURCE: 1})
-    sid_filter.resync(replace(STATE, pools=frozenset()))
+    sid_filter.resync(replace(STATE, pools=frozenset(), local=of_the_link("::/0")))
     net.host.send(packet(in_prefix(AWAY), CORRESPONDENT, b"nobody's business"))
     assert net.at_correspondent.recv(64) == b"nobody's business"
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        of_the_link("2001:db8:1000::/36"),
+        of_the_link("2001:db8:1001::/64", "2001:db8:1001::/120", "2001:db8:1000::/36"),
+        of_the_link("2001:db8:1000::/64", "2001:db8:1001::/64", "2001:db8:1003::/64"),
+        of_the_link(f"{HOST_ORDINARY}/128"),
+        of_the_link("2001:db8:1001::/64") | of_the_link("2001:db8:1001::/64", interface="other"),
+    ],
+    ids=["wide", "nested", "several", "one address", "of two links"],
+)
+def test_sources_of_the_link_pass(
+    net: Net, sid_filter: SidFilter, local: frozenset[tuple[str, IPv6Network]]
+) -> None:
+    sid_filter.resync(replace(STATE, local=local))
+    net.host.send(packet(HOST_ORDINARY, CORRESPONDENT, b"right"))
+    assert net.at_correspondent.recv(64) == b"right"
+    for outside in ("2001:db8:1::2", "2001:db8:2001::2"):
+        net.host.send(packet(outside, CORRESPONDENT, b"forged"))
+    wait_for_drops(sid_filter, {DropReason.FORGED_SOURCE: 2})
+
+
+def test_sources_of_another_link_do_not_pass(net: Net, sid_filter: SidFilter) -> None:
+    sid_filter.resync(replace(STATE, local=of_the_link("2001:db8:1001::/64", interface="other")))
+    net.host.send(packet(HOST_ORDINARY, CORRESPONDENT, b"forged"))
+    wait_for_drops(sid_filter, {DropReason.FORGED_SOURCE: 1})
+    net.core.send(away(OTHER_ROUTER, b"from the core"))
+    assert net.at_correspondent.recv(64) == b"from the core"
 
 
 @pytest.mark.parametrize("length", [60, 61, 128])
@@ -494,9 +545,13 @@ def test_nft_reads_the_table_as_we_mean_it(net: Net, sid_filter: SidFilter) -> N
         f"elements = {{ {OTHER_ROUTER} . {AWAY.network_address} }}",
         f"set pools {{ type ipv6_addr flags interval elements = {{ {POOL} }} }}",
         f'elements = {{ "access" . {HOST_MAC} . {AT_HOME.network_address} }}',
+        "set local { type ifname . ipv6_addr flags interval"
+        ' elements = { "access" . ::, "access" . 2001:db8:1001::/64, "access" . fe80::/10 }',
         "type filter hook prerouting priority raw; policy accept;",
         "iifname @access ip6 saddr @pools iifname . ",
         ' != @attached counter name "forged-source" drop',
+        "iifname @access ip6 saddr != @pools iifname . ip6 saddr != @local"
+        ' counter name "forged-source" drop',
         f"ip6 daddr != {BLOCK} accept",
         'iifname @access counter name "from-access-link" drop',
         'ip6 saddr != @routers counter name "unknown-router" drop',

@@ -53,15 +53,19 @@ _NFTA_SET_NAME: Final = 2
 _NFTA_SET_FLAGS: Final = 3
 _NFTA_SET_KEY_TYPE: Final = 4
 _NFTA_SET_KEY_LEN: Final = 5
+_NFTA_SET_DESC: Final = 9
 _NFTA_SET_ID: Final = 10
 _NFTA_SET_USERDATA: Final = 13
 _NFTA_SET_OBJ_TYPE: Final = 15
 _NFTA_SET_ELEM_LIST_TABLE: Final = 1
 _NFTA_SET_ELEM_LIST_SET: Final = 2
 _NFTA_SET_ELEM_LIST_ELEMENTS: Final = 3
+_NFTA_SET_DESC_CONCAT: Final = 2
+_NFTA_SET_FIELD_LEN: Final = 1
 _NFTA_SET_ELEM_KEY: Final = 1
 _NFTA_SET_ELEM_FLAGS: Final = 3
 _NFTA_SET_ELEM_OBJREF: Final = 9
+_NFTA_SET_ELEM_KEY_END: Final = 10
 _NFTA_DATA_VALUE: Final = 1
 _NFTA_DATA_VERDICT: Final = 2
 _NFTA_VERDICT_CODE: Final = 1
@@ -96,6 +100,7 @@ _NFT_CMP_NEQ: Final = 1
 _NFT_LOOKUP_F_INV: Final = 1
 _NFT_SET_INTERVAL: Final = 4
 _NFT_SET_OBJECT: Final = 0x40
+_NFT_SET_CONCAT: Final = 0x80
 _NFT_SET_ELEM_INTERVAL_END: Final = 1
 
 _NAMES_IN_HOST_ORDER: Final = struct.pack("=BBI", 0, 4, 1)
@@ -182,9 +187,13 @@ def new_set(
     """Make a set whose keys are made of ``kinds``, one behind the other.
 
     ``number`` tells it from the other sets of the same transaction. With ``interval`` the elements
-    are beginnings and ends of ranges; with ``objects``, each names an object of that type.
+    are ranges: beginnings and ends of one kind, `range_of_keys` of several. With ``objects``, each
+    names an object of that type.
     """
     flags = (_NFT_SET_INTERVAL if interval else 0) | (_NFT_SET_OBJECT if objects else 0)
+    fields = kinds if interval and len(kinds) > 1 else ()
+    if fields:
+        flags |= _NFT_SET_CONCAT
     key_type = 0
     for kind in kinds:
         key_type = key_type << _KIND_BITS | kind
@@ -197,10 +206,17 @@ def new_set(
         u32(_NFTA_SET_KEY_TYPE, key_type),
         u32(_NFTA_SET_KEY_LEN, sum(kind.size for kind in kinds)),
         u32(_NFTA_SET_ID, number),
+        nested(_NFTA_SET_DESC, _fields(fields)) if fields else b"",
         attribute(_NFTA_SET_USERDATA, _NAMES_IN_HOST_ORDER) if names_only else b"",
         u32(_NFTA_SET_OBJ_TYPE, objects) if objects else b"",
         flags=NLM_F_CREATE,
     )
+
+
+def _fields(kinds: Sequence[Kind]) -> bytes:
+    """Where the parts of a key end whose ranges are compared part by part."""
+    sizes = (nested(_NFTA_LIST_ELEM, u32(_NFTA_SET_FIELD_LEN, kind.size)) for kind in kinds)
+    return nested(_NFTA_SET_DESC_CONCAT, *sizes)
 
 
 def element(key: bytes, *, ends_interval: bool = False) -> bytes:
@@ -212,6 +228,13 @@ def element(key: bytes, *, ends_interval: bool = False) -> bytes:
         flags = u32(_NFTA_SET_ELEM_FLAGS, _NFT_SET_ELEM_INTERVAL_END)
         return nested(_NFTA_LIST_ELEM, _value(_NFTA_SET_ELEM_KEY, key), flags)
     return _element_head(len(key)) + key
+
+
+def range_of_keys(first: bytes, last: bytes) -> bytes:
+    """One element for `add_elements`: all keys each part of which is between those of these two."""
+    return nested(
+        _NFTA_LIST_ELEM, _value(_NFTA_SET_ELEM_KEY, first), _value(_NFTA_SET_ELEM_KEY_END, last)
+    )
 
 
 def element_for_object(key: bytes, name: str) -> bytes:

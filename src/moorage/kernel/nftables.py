@@ -9,6 +9,7 @@ when the daemon goes, as the paths do.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,7 +38,7 @@ class DropReason(StrEnum):
     """Why a packet was dropped: the name of the counter."""
 
     FORGED_SOURCE = "forged-source"
-    """From an access interface, with a delegated source that the sender does not hold."""
+    """From an access interface, with a source that is neither the sender's nor the link's."""
     FROM_ACCESS_LINK = "from-access-link"
     """From an access interface to a SID."""
     UNKNOWN_ROUTER = "unknown-router"
@@ -82,8 +83,8 @@ class FilterState:
 
     ``access`` are the names of the access interfaces, ``block`` holds all SIDs of the domain,
     ``routers`` are the outer sources of its routers. From an access interface, sources in
-    ``pools`` (what the domain delegates from) must be ``attached`` there. All delegated prefixes
-    are ``prefix_length`` long.
+    ``pools`` (what the domain delegates from) must be ``attached`` there, and all others must be
+    ``local`` to it. All delegated prefixes are ``prefix_length`` long.
     """
 
     access: frozenset[str]
@@ -92,6 +93,7 @@ class FilterState:
     routers: frozenset[IPv6Address]
     prefix_length: int
     pools: frozenset[IPv6Network] = frozenset()
+    local: frozenset[tuple[str, IPv6Network]] = frozenset()
     members: Members = NO_MEMBERS
 
 
@@ -195,6 +197,13 @@ def _pool_elements(pool: IPv6Network) -> tuple[bytes, ...]:
     )
 
 
+def _local_elements(member: tuple[str, IPv6Network]) -> tuple[bytes, ...]:
+    interface, network = member
+    key = _interface_key(interface)
+    ends = (network.network_address, network.broadcast_address)
+    return (nft.range_of_keys(*(key + end.packed for end in ends)),)
+
+
 def _attached_elements(member: Attachment) -> tuple[bytes, ...]:
     key = _interface_key(member.interface) + nft.padded(member.mac)
     return (nft.element(key + member.prefix.network_address.packed),)
@@ -215,6 +224,13 @@ _FRAME_SETS: Final[tuple[_Set[FilterState], ...]] = (
         _pool_elements,
         interval=True,
     ),
+    _Set(
+        "local",
+        (nft.Kind.INTERFACE_NAME, nft.Kind.IPV6_ADDRESS),
+        lambda state: _apart(state.local),
+        _local_elements,
+        interval=True,
+    ),
 )
 _MEMBER_SETS: Final[tuple[_Set[Members], ...]] = (
     _Set("served", (nft.Kind.IPV6_ADDRESS,) * 2, lambda state: state.served, _served_elements),
@@ -225,6 +241,18 @@ _MEMBER_SETS: Final[tuple[_Set[Members], ...]] = (
         _attached_elements,
     ),
 )
+
+
+def _apart(local: Iterable[tuple[str, IPv6Network]]) -> list[tuple[str, IPv6Network]]:
+    """Make ranges that do not overlap: the kernel refuses those that do."""
+    of_interface: defaultdict[str, list[IPv6Network]] = defaultdict(list)
+    for interface, network in local:
+        of_interface[interface].append(network)
+    return [
+        (interface, network)
+        for interface, networks in of_interface.items()
+        for network in collapse_addresses(networks)
+    ]
 
 
 def _removal() -> list[Message]:
@@ -260,6 +288,10 @@ def _rules(state: FilterState) -> tuple[tuple[bytes, ...], ...]:
         nft.load(nft.Base.NETWORK_HEADER, _SOURCE_OFFSET, 16, register=6),
         nft.mask(prefix_mask, register=6),
     )
+    interface_and_source = (
+        nft.load_interface(register=0),
+        nft.load(nft.Base.NETWORK_HEADER, _SOURCE_OFFSET, 16, register=4),
+    )
     router_and_prefix = (
         nft.load(nft.Base.NETWORK_HEADER, _SOURCE_OFFSET, 16, register=0),
         nft.load(nft.Base.NETWORK_HEADER, _HEADER_BYTES + _SOURCE_OFFSET, 16, register=4),
@@ -270,6 +302,12 @@ def _rules(state: FilterState) -> tuple[tuple[bytes, ...], ...]:
             *from_access,
             *(source, nft.found_in("pools")),
             *(*interface_mac_and_prefix, nft.missing_in("attached")),
+            *_drop(DropReason.FORGED_SOURCE),
+        ),
+        (
+            *from_access,
+            *(source, nft.missing_in("pools")),
+            *(*interface_and_source, nft.missing_in("local")),
             *_drop(DropReason.FORGED_SOURCE),
         ),
         (

@@ -49,16 +49,18 @@ def advertisement(config: RouterConfig, link: AccessLink, mac: bytes) -> RouterA
             PrefixInformation(
                 prefix=link.slaac_prefix,
                 on_link=True,
-                autonomous=True,
+                autonomous=link.autonomous,
                 valid=lifetimes.valid,
                 preferred=lifetimes.preferred,
+                prefers_delegation=link.prefer_delegation,
             )
         )
     options.append(OnDemandLink(config.offered_types, config.domain_id, config.link_id(link)))
     return RouterAdvertisement(
         hop_limit=_HOP_LIMIT,
         managed=link.address_pool is not None,
-        other=False,
+        # For clients that ask for prefixes but do not know the P flag (RFC 9762 section 5).
+        other=link.prefer_delegation,
         router_lifetime=round(3 * config.ra_interval),
         reachable_time=0,
         retrans_timer=0,

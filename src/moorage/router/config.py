@@ -186,17 +186,25 @@ class AccessLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     Attributes:
         interface: its name.
         slaac_prefix: advertised for ordinary addresses; none: not advertised.
+        autonomous: whether hosts form addresses of ``slaac_prefix`` by themselves (the A flag).
+        prefer_delegation: whether hosts should rather ask for a prefix of their own than use
+            ``slaac_prefix`` (the P flag, RFC 9762).
         address_pool: single addresses for clients that ask for one are drawn from it; none: they
             are drawn from ``slaac_prefix``.
         relays: the relay agents on the link that we listen to.
+        other_sources: what hosts may send from although we know nothing of it, as the prefixes of
+            other routers of the link.
         mtu: the interface's MTU in bytes.
         link_id: 8 bytes in hexadecimal; empty: made of the router's id and the interface's name.
     """
 
     interface: Annotated[str, msgspec.Meta(min_length=1, max_length=15)]
     slaac_prefix: IPv6Network | None = None
+    autonomous: bool = True
+    prefer_delegation: bool = False
     address_pool: IPv6Network | None = None
     relays: list[RelayAgent] = []
+    other_sources: list[IPv6Network] = []
     mtu: Mtu = 1500
     link_id: Octets8 | None = None
 
@@ -204,6 +212,8 @@ class AccessLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """Check what types alone do not say."""
         if self.slaac_prefix is not None and self.slaac_prefix.prefixlen != 64:
             raise ValueError("slaac_prefix: must be a /64")
+        if self.prefer_delegation and self.slaac_prefix is None:
+            raise ValueError("prefer_delegation: needs a slaac_prefix that says so")
         agents = [address for agent in self.relays for address in (agent.address, *agent.sources)]
         if len(set(agents)) != len(agents):
             raise ValueError("relays: an address is named twice")
@@ -213,6 +223,12 @@ class AccessLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """The prefixes of the addresses that are used on the link."""
         found = [net for net in (self.slaac_prefix, self.address_pool) if net is not None]
         return tuple(dict.fromkeys(found))
+
+    @property
+    def sources(self) -> frozenset[IPv6Network]:
+        """What hosts may send from beside link-local addresses and what is delegated to them."""
+        behind = [network for agent in self.relays for network in agent.links]
+        return frozenset([*self.networks, *behind, *self.other_sources])
 
 
 class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -280,6 +296,10 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError(f"pool: must hold a /{DELEGATED_LENGTH}")
         if self.pool.overlaps(self.sids.block):
             raise ValueError("pool: must not overlap sids.block")
+        for link in self.access:
+            for network in link.sources:
+                if network.overlaps(self.pool):
+                    raise ValueError(f"access: {network} must not overlap the pool")
         if self.core_address in self.sids.block:
             raise ValueError("core_address: must not lie in sids.block")
         names = [link.interface for link in self.access]

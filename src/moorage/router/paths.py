@@ -21,6 +21,9 @@ from moorage.store.model import Binding, Router
 MAIN_TABLE = 254
 _ANYWHERE = IPv6Network("::/0")
 
+_OF_EVERY_LINK = frozenset({IPv6Network("fe80::/10"), IPv6Network("::/128")})
+"""Sources that are used on every link; the unspecified one before there is an address."""
+
 Macs = Mapping[tuple[str, IPv6Address], bytes]
 """The link-layer addresses of hosts, by access interface and link-local address."""
 
@@ -178,6 +181,11 @@ class Paths:
             ),
             prefix_length=DELEGATED_LENGTH,
             pools=frozenset(router.pool for router in self._routers.values()),
+            local=frozenset(
+                (link.interface, network)
+                for link in self._config.access
+                for network in link.sources | _OF_EVERY_LINK
+            ),
             members=members,
         )
 

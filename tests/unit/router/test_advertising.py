@@ -6,6 +6,7 @@ import random
 from ipaddress import IPv6Address, IPv6Network
 from itertools import pairwise
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,18 @@ def test_a_link_without_a_prefix_advertises_none() -> None:
     message = advertisement(CONFIG, CONFIG.access[1], b"")
     assert message.every(PrefixInformation) == ()
     assert message.first(SourceLinkLayerAddress) is None
+
+
+def test_the_flags_of_a_prefix_are_the_operators_choice() -> None:
+    [link, _] = CONFIG.access
+    delegating = msgspec.structs.replace(link, autonomous=False, prefer_delegation=True)
+    message = advertisement(CONFIG, delegating, MAC)
+    [prefix] = message.every(PrefixInformation)
+    assert (prefix.autonomous, prefix.prefers_delegation) == (False, True)
+    assert (message.managed, message.other) == (False, True)
+    both = advertisement(CONFIG, msgspec.structs.replace(link, prefer_delegation=True), MAC)
+    [prefix] = both.every(PrefixInformation)
+    assert (prefix.autonomous, prefix.prefers_delegation) == (True, True)
 
 
 def test_the_mtu_is_the_one_that_passes_to_every_anchor() -> None:

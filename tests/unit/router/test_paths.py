@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -329,6 +330,21 @@ def test_the_filter_knows_who_serves_and_who_is_attached() -> None:
     }
     assert at_serving.filter.pools == {config.pool for config in ROUTERS}
     assert at_serving.filter.up_sid == ROUTERS[1].sids.up
+
+
+def test_the_filter_knows_what_is_right_on_a_link_whoever_sends_it() -> None:
+    agent = RelayAgent(address=IPv6Address("fe80::a"), links=[IPv6Network("2001:db8:2001::/60")])
+    [first, second] = ROUTERS[0].access
+    ours = msgspec.structs.replace(
+        first, relays=[agent], other_sources=[IPv6Network("fd00:1::/64")]
+    )
+    router = msgspec.structs.replace(ROUTERS[0], access=[ours, second])
+    local = desired(router, Mirror(0)).filter.local
+    assert {str(network) for name, network in local if name == "acc0"} == {
+        *("2001:db8:1001::/64", "2001:db8:2001::/60", "fd00:1::/64"),
+        *("fe80::/10", "::/128"),
+    }
+    assert {str(network) for name, network in local if name == "acc1"} == {"fe80::/10", "::/128"}
 
 
 def test_a_host_whose_address_is_not_known_yet_is_not_attached() -> None:

@@ -72,6 +72,18 @@ def test_the_example_is_a_configuration_and_says_the_defaults() -> None:
             "access[0]",
             "relays: an address is named twice",
         ),
+        (
+            "# autonomous = true",
+            'other_sources = ["2001:db8:a100:7::/64"]',
+            "top level",
+            "access: 2001:db8:a100:7::/64 must not overlap the pool",
+        ),
+        (
+            'slaac_prefix = "2001:db8:1001::/64"\n',
+            "prefer_delegation = true\n",
+            "access[0]",
+            "prefer_delegation: needs a slaac_prefix",
+        ),
         ("preference = 255", "preference = 256", "dhcp.preference", "<= 255"),
         ("preference = 255", "sol_max_rt = 10", "dhcp.sol_max_rt", ">= 60"),
         (
