@@ -74,8 +74,14 @@ def _router(topology: Topology, name: str) -> dict[str, Any]:
         "slaac_prefix": router.access.prefix,
         "mtu": router.access.mtu,
     }
+    cell = topology.cell_of(name)
     if router.access.cell is not None:  # several routers of one link have to agree
-        access["link_id"] = hashlib.sha256(router.access.cell.encode()).hexdigest()[:16]
+        access["link_id"] = hashlib.sha256(cell.encode()).hexdigest()[:16]
+    access["other_sources"] = [
+        other.access.prefix
+        for other_name, other in topology.routers.items()
+        if other_name != name and topology.cell_of(other_name) == cell
+    ]
     return {
         "id": name,
         "domain": _DOMAIN,

@@ -73,6 +73,7 @@ def test_routers_of_one_cell_agree_on_its_id() -> None:
     text = daemon_config(together, Node("ar1", Role.ROUTER, -1, -1), {})
     [other] = config.parse(text, RouterConfig, "router.toml").access
     assert link.link_id == other.link_id is not None
+    assert other.slaac_prefix in link.sources
 
 
 def test_a_hosts_file() -> None:
