@@ -21,6 +21,7 @@ from moorage.kernel.netlink import NETLINK_ROUTE, NetlinkSocket
 from moorage.kernel.netlink_routes import NetlinkRouteTable
 from moorage.kernel.nftables import FilterState, SidFilter
 from moorage.kernel.routes import Add, Route, RouteKind, Rule, Seg6Encap, Seg6EndDT6
+from moorage.kernel.send_quotas import NetlinkSendQuotas, Quota
 from moorage.kernel.sock_diag import DestroyMonitor, SockDiag, SocketInfo, socket_cookie
 from moorage.lab import links, namespaces
 from moorage.numbers import ROUTE_PROTOCOL
@@ -135,6 +136,14 @@ def _end_sockets() -> str:
 
 def _optimistic() -> str:
     sysctl.write("net/ipv6/conf/lo/optimistic_dad", "1")
+    return ""
+
+
+def _send_quotas() -> str:
+    quotas = NetlinkSendQuotas()
+    quotas.apply({_ADDRESS: Quota(1)})
+    quotas.remove()
+    quotas.close()
     return ""
 
 
@@ -298,6 +307,13 @@ CHECKS: Final = (
         _HOST,
         _optimistic,
         "every move takes a second longer",
+        needed=False,
+    ),
+    _check(
+        "bytes counted by source address (CONFIG_NFT_QUOTA, CONFIG_NFT_OBJREF)",
+        _HOST,
+        _send_quotas,
+        "lifetimes in bytes are not kept",
         needed=False,
     ),
     _check(
