@@ -92,6 +92,17 @@ def load(path: Path, kind: type[T]) -> T:
     return parse(text, kind, str(path))
 
 
+def changed(before: msgspec.Struct, after: msgspec.Struct) -> list[str]:
+    """Return the keys whose values differ between two configurations of one kind."""
+    return [
+        name
+        for name, attribute in zip(
+            after.__struct_encode_fields__, after.__struct_fields__, strict=True
+        )
+        if getattr(before, attribute) != getattr(after, attribute)
+    ]
+
+
 def _allowed(kind: inspect.Type, key: str) -> str:
     """Return what may stand at ``key`` of a ``kind``, where it is one of a few words."""
     for step in re.findall(r"\[[^]]*\]|[^.\[\]]+", key):

@@ -6,12 +6,14 @@ import json
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from moorage import RequiredIPNotSupported
 from moorage.lab.lab import Node
 from moorage.service import ServiceType
 from tests.conformance.scene import Scene, eventually, open_scene
@@ -132,3 +134,79 @@ def test_the_dashboard_asks_for_metrics_that_there_are(scene: Scene) -> None:
         # Some have no value before something has happened.
         exported |= set(re.findall(r"^# TYPE (\w+)", curl(node, daemon, "/metrics"), re.MULTILINE))
     assert asked <= exported
+
+
+@contextmanager
+def rewritten(scene: Scene, *lines: str) -> Iterator[dict[str, Any]]:
+    """What a router says when it reads its file again, with other lines for some keys."""
+    router = scene.lab.node(scene.here)
+    file = router.folder / "router.toml"
+    before = file.read_text()
+    keys = {line.partition(" = ")[0] for line in lines}
+    kept = [x for x in before.splitlines() if x.partition(" = ")[0].strip('"') not in keys]
+    file.write_text("\n".join([*kept, *lines]) + "\n")
+    try:
+        yield reread(scene, router)
+    finally:
+        file.write_text(before)
+        reread(scene, router)
+
+
+def reread(scene: Scene, router: Node) -> dict[str, Any]:
+    """Have a router read its file again, and return the event that follows."""
+    with follow(router, "router", "events", "--follow", "--json") as watcher:
+        assert watcher.stdout is not None
+        for _ in curl(router, "router", "/events").splitlines():
+            watcher.stdout.readline()
+        pid = scene.lab.status().nodes[router.name].daemon
+        router.run(["sh", "-c", f"kill -HUP {pid}"])
+        while True:
+            event = json.loads(watcher.stdout.readline())
+            if event["event"].startswith("configuration-"):
+                watcher.send_signal(signal.SIGINT)
+                watcher.wait()
+                assert isinstance(event, dict)
+                return event
+
+
+def test_another_configuration_is_taken_over_while_hosts_are_served(scene: Scene) -> None:
+    router = scene.lab.node(scene.here)
+    with scene.connect(ServiceType.SESSION_LASTING) as connection:
+        with rewritten(scene, 'offered = ["session-lasting"]', "grace = 5") as event:
+            assert (event["event"], event["changed"]) == (
+                "configuration-taken",
+                ["offered", "grace"],
+            )
+            assert moorage_json(router, "router", "status")["offered"] == ["session-lasting"]
+            # Hosts hear of it by a router advertisement.
+            eventually(lambda: offered(scene) == ["session-lasting"])
+            with pytest.raises(RequiredIPNotSupported):
+                scene.setsc(ServiceType.GRACEFUL_REPLACEMENT)
+            assert connection.works()
+        eventually(lambda: len(offered(scene)) == 4)
+        scene.setsc(ServiceType.GRACEFUL_REPLACEMENT)
+        assert connection.works()
+
+
+def offered(scene: Scene) -> list[str]:
+    """What the host has heard that the network offers."""
+    found = moorage_json(scene.host, "status")["links"][0]["offered"]
+    assert isinstance(found, list)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('pool = "2001:db8:a900::/40"', "pool: another value needs a restart"),
+        ("quota = 0", "quota: Expected `int` >= 1"),
+        ("quota = [", "not TOML"),
+    ],
+)
+def test_a_wrong_configuration_changes_nothing(scene: Scene, line: str, why: str) -> None:
+    router = scene.lab.node(scene.here)
+    with rewritten(scene, line, "grace = 1") as event:
+        assert event["event"] == "configuration-refused"
+        assert why in event["why"]
+        assert moorage_json(router, "router", "status")["pool"] == str(scene.pool(scene.here))
+    assert moorage(router, "router", "events").splitlines()[-1].endswith("changed: nothing")

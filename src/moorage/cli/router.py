@@ -34,7 +34,8 @@ from moorage.store.protocol import StoreError
 def router(context: click.Context, config: Path, flush: bool, verbose: bool) -> None:
     """Run an access router, or look into a running one.
 
-    Without a command: typed prefixes for the hosts on this machine's links, and their paths.
+    Without a command: typed prefixes for the hosts on this machine's links, and their paths. On
+    SIGHUP it reads the configuration file again.
     """
     if context.invoked_subcommand is not None:
         given = [
@@ -47,7 +48,11 @@ def router(context: click.Context, config: Path, flush: bool, verbose: bool) -> 
                 f"{', '.join(given)}: only to run a router, not with {context.invoked_subcommand}"
             )
         return
-    settings = configuration.load(config, RouterConfig)
+
+    def load() -> RouterConfig:
+        return configuration.load(config, RouterConfig)
+
+    settings = load()
     if flush:
         daemon.flush(settings)
         return
@@ -56,7 +61,7 @@ def router(context: click.Context, config: Path, flush: bool, verbose: bool) -> 
         format="%(asctime)s %(levelname)s %(message)s",
     )
     try:
-        asyncio.run(daemon.run(settings))
+        asyncio.run(daemon.run(settings, load))
     except StoreError as error:
         raise click.ClickException(str(error)) from None
 

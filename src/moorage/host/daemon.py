@@ -14,7 +14,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, ParamSpec
 
 from moorage.complaints import Complaints
-from moorage.config import ConfigError
+from moorage.config import ConfigError, changed
 from moorage.host.actions import (
     Action,
     AddLinkLocal,
@@ -59,6 +59,7 @@ from moorage.kernel.monitor import (
 )
 from moorage.kernel.netlink import Overrun
 from moorage.kernel.sock_diag import DestroyMonitor
+from moorage.management.event import ConfigurationRefused, ConfigurationTaken
 from moorage.numbers import ROUTE_PROTOCOL
 from moorage.readiness import notify
 from moorage.wire import dhcp6, nd
@@ -186,8 +187,9 @@ class _HostDaemon:
             config.check_takes_over(self._config)
         except ConfigError as error:
             _log.error("the configuration stays as it was: %s", error)
+            self.inside.tell(ConfigurationRefused(str(error)))
         else:
-            _log.info("taking over the configuration")
+            self.inside.tell(ConfigurationTaken(changed(self._config, config)))
             self._config = config
             self._do(self._core.reconfigure(config, _now()))
             self._look()

@@ -10,7 +10,6 @@ from ipaddress import IPv6Address
 
 from moorage.host import peer, survey, view, why
 from moorage.host.config import HostConfig
-from moorage.host.events import HostEvent
 from moorage.host.known import Known
 from moorage.host.metrics import HostMetrics
 from moorage.host.survey import SocketView
@@ -18,6 +17,7 @@ from moorage.host.view import AddressView, StatusView
 from moorage.host.why import WhyView
 from moorage.kernel import processes
 from moorage.kernel.addresses import Address
+from moorage.management.event import Event
 from moorage.management.journal import Journal
 from moorage.management.metrics import new_registry
 from moorage.management.server import BadQuery, ManagementServer, NotFound, Query
@@ -76,7 +76,7 @@ class Inside:
         """Hang up on everybody."""
         await self._server.close()
 
-    def tell(self, event: HostEvent) -> None:
+    def tell(self, event: Event) -> None:
         """Log and remember what happened."""
         _log.info("%s", event)
         self._journal.append(event, time.time())

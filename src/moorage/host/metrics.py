@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client.metrics_core import Metric
 
-from moorage.host.events import AddressServed, HostEvent, LinkAttached
+from moorage.host.events import AddressServed, LinkAttached
 from moorage.host.known import Known
+from moorage.management.event import Event
 from moorage.management.metrics import Distribution, counter, gauge, histogram
 from moorage.management.plain import plain
 from moorage.service import ServiceType
@@ -33,7 +34,7 @@ class HostMetrics:
         self._sent: Counter[MessageType] = Counter()
         self._received: Counter[MessageType] = Counter()
 
-    def told(self, event: HostEvent, now: float) -> None:
+    def told(self, event: Event, now: float) -> None:
         """Take in what happened; ``now`` is on the core's clock."""
         match event:
             case LinkAttached(interface=interface):

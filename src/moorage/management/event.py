@@ -30,3 +30,25 @@ class TooSlow(Event, frozen=True, tag=TOO_SLOW):
 
     def __str__(self) -> str:
         return f"read too slowly: {self.missed} events are forgotten"
+
+
+class ConfigurationTaken(Event, frozen=True):
+    """The configuration file was read again and holds from now on.
+
+    Attributes:
+        changed: the keys that have another value than before.
+    """
+
+    changed: list[str]
+
+    def __str__(self) -> str:
+        return f"the configuration was read again; changed: {', '.join(self.changed) or 'nothing'}"
+
+
+class ConfigurationRefused(Event, frozen=True):
+    """The configuration file was read again and is of no use; the one of before still holds."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return f"the configuration stays as it was: {self.why}"

@@ -80,15 +80,28 @@ class Advertiser:
     def __init__(
         self, message: RouterAdvertisement, interval: float, source: random.Random | None = None
     ) -> None:
-        self._message = message
-        self._longest = interval
-        # RFC 4861 section 6.2.1, MinRtrAdvInterval
-        self._shortest = max(MIN_DELAY_BETWEEN_RAS, 0.33 * interval)
+        self._take(message, interval)
         self._random = source or random.SystemRandom()
         self._sent = 0
         self._last: float | None = None
         self.next_timer = 0.0
         """When `timer` has something to do."""
+
+    def change(self, message: RouterAdvertisement, interval: float, now: float) -> None:
+        """Advertise something else from now on, and tell everybody soon."""
+        self._take(message, interval)
+        self._sent = 0
+        self.next_timer = self._earliest(now)
+
+    def _take(self, message: RouterAdvertisement, interval: float) -> None:
+        self._message = message
+        self._longest = interval
+        # RFC 4861 section 6.2.1, MinRtrAdvInterval
+        self._shortest = max(MIN_DELAY_BETWEEN_RAS, 0.33 * interval)
+
+    def _earliest(self, now: float) -> float:
+        """Return when another multicast advertisement may leave."""
+        return now if self._last is None else max(now, self._last + MIN_DELAY_BETWEEN_RAS)
 
     def timer(self, now: float) -> list[Send]:
         """The time is ``now``."""
@@ -106,8 +119,7 @@ class Advertiser:
         """A solicitation came from ``source``; one without an address is answered to everybody."""
         if not source.is_unspecified:
             return [Send(source, self._message)]
-        earliest = now if self._last is None else self._last + MIN_DELAY_BETWEEN_RAS
-        self.next_timer = min(self.next_timer, max(now, earliest))
+        self.next_timer = min(self.next_timer, self._earliest(now))
         return self.timer(now)
 
     def stop(self) -> list[Send]:

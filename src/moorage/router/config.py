@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from moorage.config import ConfigError, changed
 from moorage.management.config import RouterManagement
 from moorage.router.settings import Count, Dhcp, LimitTable, RelayAgent
 from moorage.service import ServiceType
@@ -30,6 +31,14 @@ Octets8 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 StoreUrl = Annotated[str, msgspec.Meta(pattern="^(sqlite:.+|memory:)$")]
 Mtu = Annotated[int, msgspec.Meta(ge=1280, le=65535)]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFE)]
+
+_TOLD = frozenset({"offered", "default_type", "lifetimes", "grace", "policy", "dhcp"})
+"""Keys whose values make a difference to what hosts are told."""
+_WHILE_RUNNING = _TOLD | {
+    *("hold", "keyless", "quota", "limits", "capacity", "new_clients"),
+    *("probe_interval", "ra_interval"),
+}
+"""Keys that a running daemon takes over."""
 
 
 class Keyless(StrEnum):
@@ -311,6 +320,22 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         _check_types("default_type", [self.default_type])
         if self.default_type not in self.offered:
             raise ValueError("default_type: must be one of those offered")
+
+    def check_takes_over(self, before: RouterConfig) -> None:
+        """Check that a daemon can go on with this configuration in the place of another.
+
+        Raises:
+            ConfigError: it differs in what counts at the start only.
+        """
+        for key in changed(before, self):
+            if key not in _WHILE_RUNNING:
+                raise ConfigError(f"{key}: another value needs a restart")
+        if before.dhcp.secret != self.dhcp.secret:
+            raise ConfigError("dhcp.secret: another value needs a restart")
+
+    def tells_other_than(self, before: RouterConfig) -> bool:
+        """Whether hosts are told something else than by another configuration."""
+        return not _TOLD.isdisjoint(changed(before, self))
 
     @property
     def offered_types(self) -> frozenset[ServiceType]:

@@ -8,12 +8,13 @@ import errno
 import logging
 import signal
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from ipaddress import IPv6Network
 from math import inf
 
 from moorage.bulk import many_objects
 from moorage.complaints import Complaints
+from moorage.config import ConfigError, changed
 from moorage.kernel import seg6, sysctl
 from moorage.kernel.addresses import NetlinkAddressTable
 from moorage.kernel.links import Link
@@ -21,6 +22,7 @@ from moorage.kernel.netlink_routes import NetlinkRouteTable
 from moorage.kernel.nftables import SidFilter
 from moorage.kernel.reconcile import resync_rules
 from moorage.kernel.routes import Remove
+from moorage.management.event import ConfigurationRefused, ConfigurationTaken
 from moorage.numbers import ROUTE_PROTOCOL
 from moorage.readiness import notify
 from moorage.router.config import RouterConfig
@@ -59,11 +61,16 @@ _TOGETHER = 64
 """Changes that nobody waits for and that are committed at the same time."""
 
 
-async def run(config: RouterConfig) -> None:
+async def run(config: RouterConfig, load: Callable[[], RouterConfig]) -> None:
     """Run the access router until SIGTERM or SIGINT.
 
     Routes, rules and filter stay in the kernel when it ends, so that hosts keep their connections;
-    the next start takes them up again, `flush` takes them away.
+    the next start takes them up again, `flush` takes them away. On SIGHUP it takes over what
+    ``load`` returns: all of it, or nothing.
+
+    Args:
+        config: the router.
+        load: reads the configuration again; raises `ConfigError` if that is not to be used.
 
     Raises:
         OSError: the kernel or our rights do not suffice.
@@ -76,9 +83,10 @@ async def run(config: RouterConfig) -> None:
     store = open_store(config.store)
     try:
         daemon = _RouterDaemon(config, store)
-        await daemon.start()
-        await daemon.inside.start()
         try:
+            await daemon.inside.start()
+            await daemon.start()
+            loop.add_signal_handler(signal.SIGHUP, daemon.reload, load)
             await stop.wait()
             notify("STOPPING=1")
         finally:
@@ -164,6 +172,34 @@ class _RouterDaemon:
             if error.errno != errno.EPERM or addresses != {self._config.core_address}:
                 raise
             _log.info("no right to set the tunnel source; the only core address is the one")
+
+    def reload(self, load: Callable[[], RouterConfig]) -> None:
+        """Go by another configuration from now on, unless there is something wrong with it."""
+        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            config = load()
+            config.check_takes_over(self._config)
+        except ConfigError as error:
+            _log.error("the configuration stays as it was: %s", error)
+            self.inside.tell(ConfigurationRefused(str(error)))
+        else:
+            self._reconfigure(config)
+        notify("READY=1")
+
+    def _reconfigure(self, config: RouterConfig) -> None:
+        before, self._config = self._config, config
+        self._mirror.hold = config.hold
+        for part in (self._server, self._expiry, self._watch, self.inside):
+            part.reconfigure(config)
+        for server in self._serving.values():
+            server.reconfigure(config)
+        self.inside.tell(ConfigurationTaken(changed(before, config)))
+        if config.tells_other_than(before):
+            self._spawn(self._ask_back())
+
+    async def _ask_back(self) -> None:
+        """Have the clients fetch what is different now: those that can be asked."""
+        await self._server.reconfigurer.run()
 
     def close(self) -> None:
         """Stop to serve; the kernel keeps what it has."""

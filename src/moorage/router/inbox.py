@@ -100,6 +100,10 @@ class Inbox:
             return TooMany.OF_ONE_CLIENT
         return None
 
+    def limit(self, rate: float) -> None:
+        """Look at so many messages a second of clients without any binding."""
+        self._bucket = Bucket(rate)
+
     def put(self, arrival: Arrival, client: bytes, known: bool) -> None:
         """Take in an arrival that is not refused."""
         if client:

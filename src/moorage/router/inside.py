@@ -9,13 +9,13 @@ from ipaddress import IPv6Network
 
 from prometheus_client.metrics_core import Metric
 
+from moorage.management.event import Event
 from moorage.management.journal import Journal
 from moorage.management.metrics import new_registry
 from moorage.management.server import BadQuery, ManagementServer, NotFound, Query
 from moorage.router import metrics, view
 from moorage.router.account import Account
 from moorage.router.config import DELEGATED_LENGTH, RouterConfig
-from moorage.router.events import RouterEvent
 from moorage.router.forwarding import Forwarding
 from moorage.router.mirror import Known, Mirror
 from moorage.router.view import PathView, StatusView
@@ -73,7 +73,11 @@ class Inside:
         """Hang up on everybody."""
         await self._server.close()
 
-    def tell(self, event: RouterEvent) -> None:
+    def reconfigure(self, config: RouterConfig) -> None:
+        """Show another configuration from now on."""
+        self._config = config
+
+    def tell(self, event: Event) -> None:
         """Log and remember what happened."""
         _log.info("%s", event)
         self._journal.append(event, time.time())

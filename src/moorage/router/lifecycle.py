@@ -35,6 +35,10 @@ class Expiry:
         # At least one entry for each binding that we anchor, not later than its time.
         self._times: list[tuple[float, IPv6Network]] = []
 
+    def reconfigure(self, config: RouterConfig) -> None:
+        """Go by another configuration from now on."""
+        self._config = config
+
     @property
     def next_timer(self) -> float:
         """When `due` may have something to do, seconds since 1970."""
@@ -87,6 +91,10 @@ class Departures:
         self._config = config
         self._suspects: set[Place] = set()
         self._left: dict[Place, tuple[float, list[Update]]] = {}
+
+    def reconfigure(self, config: RouterConfig) -> None:
+        """Go by another configuration from now on."""
+        self._config = config
 
     def missed(self, place: Place) -> bool:
         """A host did not answer. Return whether it has left: it is to be asked twice.

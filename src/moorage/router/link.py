@@ -61,6 +61,13 @@ class LinkServer:
         server.reconfigurer.attach(link.interface, self._dhcp.send)
         self._advertise()
 
+    def reconfigure(self, config: RouterConfig) -> None:
+        """Go by another configuration from now on, and tell the hosts."""
+        self._inbox.limit(config.new_clients)
+        message = advertisement(config, self._link, self.interface.mac)
+        self._advertiser.change(message, config.ra_interval, time.monotonic())
+        self._set_timer()
+
     def farewell(self) -> None:
         """Tell the hosts that we are no default router any longer."""
         self._send(self._advertiser.stop())

@@ -47,8 +47,8 @@ class Mirror:
     """
 
     def __init__(self, hold: float) -> None:
-        """Remember for ``hold`` seconds that a host has left."""
-        self._hold = hold
+        """Remember for ``hold`` seconds that a host has left; that may be changed later."""
+        self.hold = hold
         self._bindings: dict[IPv6Network, Known] = {}
         self._fading: list[tuple[float, IPv6Network]] = []
         self.holdings = Holdings()
@@ -111,7 +111,7 @@ class Mirror:
             elif before.serving is not None and binding.serving is not None:
                 former, until = before, now + LINGER
             elif before.serving is not None:
-                quiet, until = True, now + self._hold
+                quiet, until = True, now + self.hold
         replaced = self._bindings.get(binding.prefix)
         if replaced is not None:
             self.holdings.remove(replaced.binding)

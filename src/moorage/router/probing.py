@@ -18,10 +18,13 @@ class Probing:
 
     Args:
         interval: seconds after which a host is asked again; 0: none ever is.
+
+    Attributes:
+        interval: may be changed; hosts that were not watched before have to be named again.
     """
 
     def __init__(self, interval: float) -> None:
-        self._interval = interval
+        self.interval = interval
         self._queue: deque[tuple[float, Place]] = deque()
         self._known: set[Place] = set()
         self._earliest = 0.0
@@ -33,22 +36,22 @@ class Probing:
 
     def watch(self, place: Place, now: float, *, at_once: bool = False) -> None:
         """Ask the host at ``place`` from now on."""
-        if not self._interval or place in self._known:
+        if not self.interval or place in self._known:
             return
         self._known.add(place)
         if at_once:
             self._queue.appendleft((now, place))
         else:
-            self._queue.append((now + self._interval, place))
+            self._queue.append((now + self.interval, place))
 
     def due(self, expected: Callable[[Place], bool], now: float) -> list[Place]:
         """Return whom to ask now; where no host is ``expected`` none is asked any longer."""
         asked: list[Place] = []
         while self._queue and self._queue[0][0] <= now and len(asked) < _AT_ONCE:
             _, place = self._queue.popleft()
-            if expected(place):
+            if self.interval and expected(place):
                 asked.append(place)
-                self._queue.append((now + self._interval, place))
+                self._queue.append((now + self.interval, place))
             else:
                 self._known.discard(place)
         self._earliest = now + _PAUSE if asked else now

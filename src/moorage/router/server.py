@@ -107,6 +107,11 @@ class DelegationServer:
         self._prefixes = Prefixes(Pool(config.pool, DELEGATED_LENGTH), config.id)
         self._waiting: dict[IPv6Network, float] = {}
 
+    def reconfigure(self, config: RouterConfig) -> None:
+        """Go by another configuration from now on."""
+        self._config = config
+        self._terms = Terms.of(config)
+
     def sender(self, datagram: bytes) -> tuple[bytes, bool]:
         """Return the DUID in a datagram (empty: there is none) and whether it has a binding."""
         client = client_of(datagram) or b""

@@ -124,6 +124,15 @@ class KernelWatch:
             self._probing.watch(place, now, at_once=not self.forwarding.has_heard(place))
         self._set_probe_timer()
 
+    def reconfigure(self, config: RouterConfig) -> None:
+        """Go by another configuration from now on."""
+        self._departures.reconfigure(config)
+        if config.probe_interval != self._probing.interval:
+            self._probing.interval = config.probe_interval
+            for place in self.forwarding.places():
+                self._probing.watch(place, self._loop.time())
+            self._set_probe_timer()
+
     def expect(self, binding: Binding) -> None:
         """See whether the host of a binding that we serve remains."""
         if binding.link is not None and binding.next_hop is not None:
