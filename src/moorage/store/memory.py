@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from ipaddress import IPv6Network
 
 from moorage.store.model import Binding, Router
@@ -46,7 +46,7 @@ class MemoryStore:
     async def of_client(self, client: bytes) -> list[Binding]:
         """Return the bindings of a DUID by prefix, released ones among them."""
         self._check_open()
-        return [binding for binding in self._by_prefix() if binding.client == client]
+        return _by_prefix(each for each in self._bindings.values() if each.client == client)
 
     async def commit(self, changes: Sequence[Change]) -> int:
         """Do all of ``changes`` in their order, or none, and return the revision."""
@@ -81,7 +81,7 @@ class MemoryStore:
         """Return everything, as of one revision."""
         self._check_open()
         routers = tuple(router for _, router in sorted(self._routers.items()))
-        return Snapshot(self._revision, tuple(self._by_prefix()), routers)
+        return Snapshot(self._revision, tuple(_by_prefix(self._bindings.values())), routers)
 
     async def watch(self, after: int) -> AsyncGenerator[Event, None]:
         """Yield every event with a revision above ``after``, in order, as it happens."""
@@ -112,9 +112,6 @@ class MemoryStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("memory: the store is closed")
-
-    def _by_prefix(self) -> list[Binding]:
-        return sorted(self._bindings.values(), key=lambda binding: binding.prefix)
 
     def _fitting(self, change: Change) -> Binding | None:
         """Return what ``change`` makes of its prefix's binding, or raise Conflict."""
@@ -160,3 +157,7 @@ class MemoryStore:
     def _wake(self) -> None:
         for changed in self._watchers:
             changed.set()
+
+
+def _by_prefix(bindings: Iterable[Binding]) -> list[Binding]:
+    return sorted(bindings, key=lambda binding: binding.prefix)
