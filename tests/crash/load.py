@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Network
 
 from moorage.service import ServiceType
+from moorage.store import schema
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import BindingStore, Create
 from moorage.store.sqlite import SqliteStore
@@ -85,6 +86,7 @@ async def live(client: Client, sites: list[Site], promises: Promises) -> None:
 
 async def serve_hosts(path: str, limit: int) -> None:
     """Promise things to many hosts at once until the end."""
+    schema.JOURNAL_PAGES = 1000  # so that it begins anew in the meantime
     sites = routers(SqliteStore.open(path), SqliteStore.open(path))
     promises = Promises(limit)
     clock = Clock()

@@ -216,7 +216,7 @@ def test_status_finds_damage_that_reading_does_not(store: str, tmp_path: Path) -
     path = tmp_path / "bindings.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
         file.execute("PRAGMA writable_schema = ON")
-        file.execute("DELETE FROM sqlite_schema WHERE name = 'binding_held'")
+        file.execute("DELETE FROM sqlite_schema WHERE name = 'binding_name'")
     assert len(prefixes("--store", store)) == 2
     result = run("store", "status", "--store", store)
     assert result.exit_code == 1

@@ -71,6 +71,16 @@ class MemoryStore:
             raise
         return self._publish(tuple(events))
 
+    async def commit_each(self, commits: Sequence[Sequence[Change]]) -> list[int | Conflict]:
+        """Do each of the commits, or not; return revisions and conflicts."""
+        outcomes: list[int | Conflict] = []
+        for changes in commits:
+            try:
+                outcomes.append(await self.commit(changes))
+            except Conflict as conflict:
+                outcomes.append(conflict)
+        return outcomes
+
     async def register(self, router: Router) -> int:
         """Add a router or replace what is known of it, and return the revision."""
         self._check_open()

@@ -155,6 +155,15 @@ class BindingStore(Protocol):
             ValueError: two changes are about the same prefix.
         """
 
+    async def commit_each(self, commits: Sequence[Sequence[Change]]) -> list[int | Conflict]:
+        """Do each of ``commits``, none of them empty, as `commit` does, but wait once for all.
+
+        Returns the revision or the conflict of each.
+
+        Raises:
+            ValueError: two changes of one commit are about the same prefix.
+        """
+
     async def register(self, router: Router) -> int:
         """Add a router or replace what is known of it, and return the revision."""
 

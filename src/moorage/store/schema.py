@@ -14,6 +14,10 @@ from moorage.store.rows import RowError
 
 _APPLICATION_ID: Final = 0x4D4F4F52  # "MOOR"; file(1) and we tell our files by it
 _BUSY_SECONDS: Final = 5.0
+_PAGE_BYTES: Final = 1024
+"""A new binding has its place on pages of its own, and the journal takes whole ones."""
+JOURNAL_PAGES = 8 << 10
+"""Pages in the journal before they are written into the file: many of them come again."""
 
 # A prefix is 16 bytes in network order and a length, so that the order of rows is the order of
 # prefixes. `change` is the log that watchers follow: its revisions have no gaps, and the row of
@@ -71,7 +75,37 @@ ALTER TABLE binding ADD COLUMN reconfigurable INTEGER NOT NULL DEFAULT 0;
 DELETE FROM change WHERE revision < (SELECT max(revision) FROM change)
 """
 
-_STEPS: Final = (_TABLES, _WITHOUT_ANCHORS, _WITH_ADDRESSES)
+# New rows stand one behind the other instead of by prefix, and one index does for two: with every
+# commit all pages that it has touched go to the disk. A released binding's name is its own, as
+# NULL is in an index.
+_APPENDED: Final = """
+ALTER TABLE binding RENAME TO earlier;
+CREATE TABLE binding (
+    prefix BLOB NOT NULL,
+    length INTEGER NOT NULL,
+    client BLOB NOT NULL,
+    iaid INTEGER NOT NULL,
+    type INTEGER NOT NULL,
+    anchor TEXT NOT NULL,
+    serving TEXT,
+    link TEXT,
+    next_hop BLOB,
+    seq INTEGER NOT NULL,
+    key BLOB,
+    last_time INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    preferred_until REAL NOT NULL,
+    valid_until REAL NOT NULL,
+    reconfigurable INTEGER NOT NULL,
+    PRIMARY KEY (prefix, length)
+) STRICT;
+INSERT INTO binding SELECT * FROM earlier;
+DROP TABLE earlier;
+CREATE UNIQUE INDEX binding_name
+    ON binding (client, iaid, length = 128, nullif(state = 'released', TRUE))
+"""
+
+_STEPS: Final = (_TABLES, _WITHOUT_ANCHORS, _WITH_ADDRESSES, _APPENDED)
 """What makes each version of the one before, from the empty file on; never changed, only added to.
 
 A step that changes what rows hold has to empty the log up to its last revision: the log has rows.
@@ -107,6 +141,7 @@ def connect(path: str) -> sqlite3.Connection:
             if version_of(connection, path) < VERSION:
                 _upgrade(connection, path)
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {JOURNAL_PAGES}")
         except BaseException:
             connection.close()
             raise
@@ -142,6 +177,7 @@ def _upgrade(connection: sqlite3.Connection, path: str) -> None:
         if version == VERSION:
             return
         if version == 0:
+            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             # SQLite does not wait for another process that turns the same file into a WAL one.
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")

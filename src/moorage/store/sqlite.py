@@ -13,10 +13,19 @@ from typing import Any, Final, Self, TypeVar
 
 from moorage.store.model import Binding, Router
 from moorage.store.notify import Doorbell
-from moorage.store.protocol import Change, Compacted, Event, Snapshot, StoreError, distinct
+from moorage.store.protocol import (
+    Change,
+    Compacted,
+    Conflict,
+    Event,
+    Snapshot,
+    StoreError,
+    distinct,
+)
 from moorage.store.rows import Row, binding_of, event_of, prefix_row, router_of
 from moorage.store.schema import connect, store_errors, version_of
-from moorage.store.writer import Write, Writer
+from moorage.store.transaction import Write
+from moorage.store.writer import Writer
 
 _WINDOW: Final = 256
 """Rows that are read at once: bounds how long that holds the event loop."""
@@ -81,10 +90,15 @@ class SqliteStore:
 
     async def commit(self, changes: Sequence[Change]) -> int:
         """Do all of ``changes`` in their order, or none, and return the revision."""
-        if not distinct(changes):
+        if not changes:
             (revision,) = self._read(_value, _LAST_REVISION)
             return int(revision)
-        return await self._write(tuple(changes))
+        return await self._write(distinct(changes))
+
+    async def commit_each(self, commits: Sequence[Sequence[Change]]) -> list[int | Conflict]:
+        """Do each of the commits, or not; return revisions and conflicts."""
+        self._check_open()
+        return await self._writer.submit(tuple([distinct(changes) for changes in commits]))
 
     async def register(self, router: Router) -> int:
         """Add a router or replace what is known of it, and return the revision."""
@@ -178,7 +192,10 @@ class SqliteStore:
 
     async def _write(self, writes: tuple[Write, ...]) -> int:
         self._check_open()
-        return await self._writer.submit(writes)
+        [outcome] = await self._writer.submit((writes,))
+        if isinstance(outcome, Conflict):
+            raise outcome
+        return outcome
 
 
 def _value(row: Row) -> Any:

@@ -480,3 +480,49 @@ async def test_closed_store_does_nothing(
         with pytest.raises(StoreError):
             await call
     await store.close()
+
+
+async def test_of_many_commits_those_that_conflict_leave_the_others_alone(
+    store: BindingStore, binding: Binding
+) -> None:
+    """Wherever they stand, and whatever is before and behind them."""
+    first, second, third, fourth = (numbered(binding, number) for number in range(1, 5))
+    await store.commit([Create(third)])
+    start = (await store.snapshot()).revision
+    outcomes = await store.commit_each(
+        [
+            [Create(first)],
+            [Create(second)],
+            [Create(third)],
+            [Create(replace(fourth, iaid=first.iaid))],
+            [Create(fourth)],
+            [after(first), Create(third)],
+            [after(first)],
+            [Delete(second.prefix, second.seq)],
+            [Create(second)],
+        ]
+    )
+    revisions = [outcome for outcome in outcomes if isinstance(outcome, int)]
+    assert revisions == [start + number for number in range(1, 7)]
+    assert [isinstance(outcome, Conflict) for outcome in outcomes] == [
+        *(False, False, True, True, False),
+        *(True, False, False, False),
+    ]
+    assert (await store.snapshot()).bindings == (after(first).binding, second, third, fourth)
+    events = await events_until(store, start, revisions[-1])
+    assert [event.revision for event in events] == revisions
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 150])
+async def test_many_may_be_created_at_once(
+    store: BindingStore, binding: Binding, count: int
+) -> None:
+    bindings = [numbered(binding, number) for number in range(count)]
+    start = (await store.snapshot()).revision
+    outcomes = await store.commit_each([[Create(each)] for each in bindings])
+    revisions = range(start + 1, start + 1 + count)
+    assert outcomes == [*revisions]
+    events = await events_until(store, start, revisions[-1])
+    assert events == [
+        BindingChanged(revision, each) for revision, each in zip(revisions, bindings, strict=True)
+    ]
