@@ -54,12 +54,12 @@ def test_status_shows_links_bindings_pool_and_routers(scene: Scene) -> None:
     status = moorage_json(router, "router", "status")
     assert status["id"] == scene.here
     [link] = status["links"]
-    assert (link["interface"], link["served"], link["hosts"]) == ("acc0", True, 1)
+    assert (link["interface"], link["served"], status["hosts"]) == ("acc0", True, 1)
     assert [peer["id"] for peer in status["routers"]] == [scene.elsewhere]
     assert status["given"] == 1
     assert status["bindings"]["session-lasting"]["here"] == 1
     text = moorage(router, "router", "status")
-    assert re.search(r"^acc0 +served +1 +1500 ", text, re.MULTILINE)
+    assert re.search(r"^acc0 +served +1500 ", text, re.MULTILINE)
     assert re.search(r"^session-lasting +1 +0 +0 +0 +0$", text, re.MULTILINE)
 
 

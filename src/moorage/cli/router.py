@@ -79,14 +79,14 @@ def status(management: Management, as_json: bool) -> None:
     click.echo(f"router {view.id} {view.version}, process {view.pid}, running for {running}")
     click.echo(f"offers {', '.join(view.offered) or 'nothing'}")
     click.echo(f"pool {view.pool}: {view.given} of {view.size} taken")
+    click.echo(f"hosts here: {view.hosts}")
     click.echo()
     print_table(
-        ("LINK", "STATE", "HOSTS", "MTU", "ADVERTISES"),
+        ("LINK", "STATE", "MTU", "ADVERTISES"),
         [
             (
                 link.interface,
                 "served" if link.served else "not served",
-                link.hosts,
                 link.path_mtu,
                 link.slaac_prefix or "-",
             )

@@ -17,12 +17,12 @@ from moorage.host.outbox import Outbox
 from moorage.host.peer import identify
 from moorage.host.subject import Subject
 from moorage.kernel.sock_diag import socket_cookie
+from moorage.listening import listen
 from moorage.wire.app import REQUEST_LENGTH, Operation, Reply, Request, decode_request
 from moorage.wire.errors import WireError
 from moorage.wire.notice import Notice, encode_notice
 
 _DESCRIPTOR_SIZE = array.array("i").itemsize
-_BACKLOG = 128
 
 
 class Application:
@@ -94,7 +94,8 @@ class ApplicationServer:
         self._complaints = complaints
         self._loop = asyncio.get_running_loop()
         self._applications: set[Application] = set()
-        self._socket = _listen(path)
+        # Anybody on the host may ask; what he gets is a matter of policy.
+        self._socket = listen(path, socket.SOCK_SEQPACKET, mode=0o666)
         self._loop.add_reader(self._socket, self._accept)
 
     def close(self) -> None:
@@ -147,21 +148,6 @@ class ApplicationServer:
             self._applications.remove(application)
             application.close()
             self._gone(application)
-
-
-def _listen(path: Path) -> socket.socket:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            path.unlink(missing_ok=True)
-    # Anybody on the host may ask; what he gets is a matter of policy.
-    sock.bind(str(path))
-    path.chmod(0o666)
-    sock.listen(_BACKLOG)
-    return sock
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:

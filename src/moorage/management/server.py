@@ -25,7 +25,7 @@ from moorage.management.config import Management
 from moorage.management.event import TooSlow
 from moorage.management.journal import Journal, Missed, Record
 
-_PIECE: Final = 50
+_PIECE: Final = 20
 """Items that are made without a turn of the loop."""
 _GATHER: Final = 0.05
 """Seconds that events of one burst, such as a hand-off, are gathered before they are sent."""

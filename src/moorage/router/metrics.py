@@ -60,6 +60,12 @@ def look(
         {(): pool_size(config)},
     )
     yield gauge(
+        "moorage_router_hosts",
+        "Hosts on the links of this router that hold a prefix.",
+        [],
+        {(): len(forwarding.places())},
+    )
+    yield gauge(
         "moorage_router_link_served",
         "Whether hosts of an access link are served.",
         ["link"],

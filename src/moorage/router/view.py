@@ -6,7 +6,6 @@ Names of types, states and places are those of the command line; durations are s
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Container, Mapping
 from importlib.metadata import version
 from ipaddress import IPv6Address, IPv6Network
@@ -27,14 +26,12 @@ class LinkView(msgspec.Struct, frozen=True):
     Attributes:
         slaac_prefix: advertised for ordinary addresses, if any is.
         path_mtu: bytes that hosts are told.
-        hosts: how many are there that hold a prefix.
     """
 
     interface: str
     served: bool
     slaac_prefix: IPv6Network | None
     path_mtu: int
-    hosts: int
 
 
 class PeerView(msgspec.Struct, frozen=True):
@@ -50,6 +47,7 @@ class StatusView(msgspec.Struct, frozen=True):
     """The daemon at a glance.
 
     Attributes:
+        hosts: how many are on the links that hold a prefix.
         bindings: how many there are, by type and then by place.
         given: how many prefixes of the pool are taken, ...
         size: ... of so many.
@@ -67,6 +65,7 @@ class StatusView(msgspec.Struct, frozen=True):
     size: int
     offered: list[str]
     links: list[LinkView]
+    hosts: int
     routers: list[PeerView]
     bindings: dict[str, dict[str, int]]
     dropped: dict[str, int]
@@ -114,7 +113,6 @@ def status(
 
     It has been running ``since`` then.
     """
-    hosts = Counter(link for link, _ in forwarding.places())
     return StatusView(
         version=version("moorage"),
         pid=os.getpid(),
@@ -131,10 +129,10 @@ def status(
                 link.interface in served,
                 link.slaac_prefix,
                 config.path_mtu(link),
-                hosts[link.interface],
             )
             for link in config.access
         ],
+        hosts=len(forwarding.places()),
         routers=[
             PeerView(router.id, router.address, router.pool, now - router.seen)
             for router in sorted(mirror.routers.values(), key=lambda router: router.id)
