@@ -21,7 +21,9 @@ from tests.lab.inside import curl, follow, metrics, moorage, moorage_json
 
 pytestmark = pytest.mark.netns
 
-DASHBOARD = Path(__file__).parents[2] / "packaging" / "grafana" / "moorage.json"
+ROOT = Path(__file__).parents[2]
+DASHBOARD = ROOT / "packaging" / "grafana" / "moorage.json"
+REFERENCE = ROOT / "docs" / "reference" / "management.md"
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +123,15 @@ def test_what_is_not_there_is_one_line(scene: Scene) -> None:
     assert "only to run a router" in moorage(router, "router", "--config", "x", "status", status=2)
 
 
+def exported(scene: Scene) -> set[str]:
+    """The names of all metrics of both daemons, with and without a value yet."""
+    names: set[str] = set()
+    for node, daemon in ((scene.lab.node(scene.here), "router"), (scene.host, "host")):
+        names |= {name.partition("{")[0] for name in metrics(node, daemon)}
+        names |= set(re.findall(r"^# TYPE (\w+)", curl(node, daemon, "/metrics"), re.MULTILINE))
+    return names
+
+
 def test_the_dashboard_asks_for_metrics_that_there_are(scene: Scene) -> None:
     dashboard = json.loads(DASHBOARD.read_text())
     queries = [
@@ -128,12 +139,14 @@ def test_the_dashboard_asks_for_metrics_that_there_are(scene: Scene) -> None:
     ]
     asked = set(re.findall(r"\b(?:moorage|process)_\w+", " ".join(queries)))
     assert asked
-    exported: set[str] = set()
-    for node, daemon in ((scene.lab.node(scene.here), "router"), (scene.host, "host")):
-        exported |= {name.partition("{")[0] for name in metrics(node, daemon)}
-        # Some have no value before something has happened.
-        exported |= set(re.findall(r"^# TYPE (\w+)", curl(node, daemon, "/metrics"), re.MULTILINE))
-    assert asked <= exported
+    assert asked <= exported(scene)
+
+
+def test_the_reference_names_the_metrics_that_there_are(scene: Scene) -> None:
+    named = set(re.findall(r"`(moorage_\w+?)(?:\{[^`]*)?`", REFERENCE.read_text()))
+    ours = {name for name in exported(scene) if name.startswith("moorage_")}
+    pieces = re.compile(r"_(?:bucket|count|sum)$")
+    assert named == {pieces.sub("", name) for name in ours}
 
 
 @contextmanager
