@@ -235,6 +235,25 @@ def test_requests_of_applications_are_counted_by_result(scene: Scene) -> None:
     assert metrics(scene.host, "host")[name] == before + 1
 
 
+def test_a_configuration_that_is_refused_is_an_event_with_its_reason(scene: Scene) -> None:
+    file = scene.host.folder / "host.toml"
+    text = file.read_text()
+    try:
+        file.write_text(f'default_type = "best"\n{text}')
+        with follow(scene.host, "events", "--follow", "--json") as watcher:
+            assert watcher.stdout is not None
+            pid = scene.lab.status().nodes["mn"].daemon
+            scene.host.run(["sh", "-c", f"kill -HUP {pid}"])
+            told: dict[str, Any] = {}
+            while told.get("event") != "configuration-refused":
+                told = json.loads(watcher.stdout.readline())
+            watcher.send_signal(signal.SIGINT)
+    finally:
+        file.write_text(text)
+    assert "default_type" in told["why"]
+    assert "session-lasting" in told["why"]
+
+
 def test_without_a_daemon_every_command_says_so_in_one_line(scene: Scene) -> None:
     with follow(scene.host, "events", "--follow") as watcher:
         assert watcher.stdout is not None

@@ -1,16 +1,34 @@
-"""The command line. Each command is a module of this package, imported when it is used."""
+"""The command line. Each command is a module of this package, imported when it is run."""
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from moorage.config import ConfigError
 from moorage.lab.errors import LabError
 from moorage.management.client import ManagementError, NoDaemon, NotAllowed
+
+
+_COMMANDS: Final = {
+    "address": "Print an address of type SERVICE",
+    "addresses": "List this host's addresses, with their types.",
+    "bindings": "Show who holds which prefix, who anchors it, and where the host is served.",
+    "completion": "Print what completes our commands in SHELL.",
+    "demo": "Play the message flow of the draft's section 4.2",
+    "doctor": "Try everything that is needed of this machine.",
+    "events": "Show what happened on this host lately.",
+    "host": "Run the host daemon: typed source addresses for the applications of this host.",
+    "lab": "Access routers, correspondents and mobile hosts in network namespaces",
+    "router": "Run an access router: typed prefixes for the hosts on its links, and their paths.",
+    "sockets": "List who uses which of this host's addresses.",
+    "status": "Show this host at a glance: its links, and how many addresses it has.",
+    "store": "The binding store: who holds which prefix, who anchors it, who serves it.",
+    "why": "Say why a process, or a socket, has its address.",
+}
+"""How the help of each command begins, so that a list of them needs none of their modules."""
 
 
 class WrongInputError(click.ClickException):
@@ -35,16 +53,22 @@ class _Commands(click.Group):
     """The commands are the modules of this package; each has a command of its own name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        names = (module.name for module in pkgutil.iter_modules(__path__))
-        return sorted(name for name in names if not name.startswith("_"))
+        return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.list_commands(ctx):
+        """Return what stands for a command in a list."""
+        if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(
-            importlib.import_module(f"{__name__}.{cmd_name}"), cmd_name
-        )
-        return command
+        return click.Command(cmd_name, short_help=_COMMANDS[cmd_name])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that ``args`` name, ready to run."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and command is not None:
+            command = getattr(importlib.import_module(f"{__name__}.{name}"), name)
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what the user or the system did wrong is one line, not a traceback."""
