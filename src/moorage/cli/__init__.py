@@ -11,7 +11,6 @@ from moorage.config import ConfigError
 from moorage.lab.errors import LabError
 from moorage.management.client import ManagementError, NoDaemon, NotAllowed
 
-
 _COMMANDS: Final = {
     "address": "Print an address of type SERVICE",
     "addresses": "List this host's addresses, with their types.",
