@@ -53,12 +53,13 @@ from moorage.wire.nd import OnDemandLink, PrefixInformation, RouterAdvertisement
 _T = TypeVar("_T")
 _E = TypeVar("_E")
 
-WL0, WL1 = 2, 3
+WL0, WL1, ETH0 = 2, 3, 4
 DUID = b"\x00\x04" + bytes(range(16))
 SECRET = bytes(32)
 SERVER = b"\x00\x04" + bytes(16)
 DOMAIN = b"operator"
 ROUTERS = {WL0: IPv6Address("fe80::a1"), WL1: IPv6Address("fe80::a2")}
+ELSEWHERE = IPv6Network("2001:db8:e0::/64")
 MAC = b"\x02\0\0\0\0\1"
 NOTHING = Memory()
 CONFIG = HostConfig(interfaces=["wl0", "wl1"])
@@ -209,7 +210,10 @@ class Network:
 
 
 class Host:
-    """A core with everything around it; asking and being answered take no time."""
+    """A core with everything around it; asking and being answered take no time.
+
+    Unless it is ``bare``, it has an ordinary address on an interface that is none of the core's.
+    """
 
     def __init__(
         self,
@@ -217,6 +221,8 @@ class Host:
         config: HostConfig = CONFIG,
         memory: Memory = NOTHING,
         seed: int = 1,
+        *,
+        bare: bool = False,
     ) -> None:
         self.now = 1000.0
         self.network = network or Network()
@@ -229,21 +235,28 @@ class Host:
         self.clashes = 0
         """How many of the next addresses that are formed somebody else on the link has."""
         self._seed = seed
+        self._bare = bare
         self._request = 0
         self._arriving: deque[tuple[int, Message]] = deque()
         self._reconciled = True
         self.do(self.core.restore(memory))
+        self._look()
 
     def restart(self, config: HostConfig, memory: Memory) -> None:
         """Start the daemon anew; kernel, sockets and network go on, applications hear nothing."""
         self.core = HostCore(config, duid_of, SECRET, Random(self._seed))
         self._arriving.clear()
         self.do(self.core.restore(memory))
+        self._look()
         self.advance(0)
         for interface, address in self.formed:
             self.do(self.core.link_changed(link(interface, up=False), self.now))
             found = own(interface, address, int(self.formed[interface, address] - self.now))
             self.do(self.core.address_changed(found, self.now))
+
+    def _look(self) -> None:
+        if not self._bare:
+            self.do(self.core.address_changed(slaac(ETH0, ELSEWHERE, None), self.now))
 
     def do(self, actions: Iterable[Action]) -> None:
         """Do as the daemon does, then take in what was answered."""

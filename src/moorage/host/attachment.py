@@ -56,7 +56,8 @@ class Attachment:
         knows_service: whether anything on this link has shown that it knows the service.
         unsupported_until: until when it counts as one without the service.
         not_offered: the types that it refused to offer.
-        retry_at: when a type that policy wants may be asked for again after a refusal.
+        retry_at: when a type that policy wants may be asked for again after a refusal; none: what
+            the network chooses.
     """
 
     interface: int
@@ -70,7 +71,7 @@ class Attachment:
     knows_service: bool = False
     unsupported_until: float = 0.0
     not_offered: set[ServiceType] = field(default_factory=set)
-    retry_at: dict[ServiceType, float] = field(default_factory=dict)
+    retry_at: dict[ServiceType | None, float] = field(default_factory=dict)
 
     @property
     def heard(self) -> bool:

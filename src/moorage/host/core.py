@@ -36,6 +36,7 @@ from moorage.host.recovery import Recovery
 from moorage.host.renewal import Renewal
 from moorage.host.requester import DuidOf
 from moorage.host.state import Memory
+from moorage.host.stopgap import StopGap
 from moorage.host.subject import Subject
 from moorage.host.tenure import Tenure
 from moorage.host.watching import Watching
@@ -74,7 +75,10 @@ class HostCore:
             self._renewal,
             self._tenure,
         )
-        self._movement = Movement(self._known, self._asking, self._nonpersistent, self._demand)
+        self._stopgap = StopGap(self._known, self._occupancy, self._tenure)
+        self._movement = Movement(
+            self._known, self._asking, self._nonpersistent, self._demand, self._stopgap
+        )
         self._watching = Watching(self._known)
 
     # ---- what the shell reads ------------------------------------------------------------------
@@ -171,6 +175,7 @@ class HostCore:
 
     def address_changed(self, address: Address, now: float) -> list[Action]:
         """Take in an address of the kernel's."""
+        self._stopgap.changed(address)
         if not self._known.attachments.manages(address.interface):
             return []
         if address.address.is_link_local:
@@ -180,14 +185,19 @@ class HostCore:
             self._movement.take([Clash(address.interface, address.address)], now)
         self._nonpersistent.changed(address, now)
         self._demand.serve_ordinary(now)
+        self._movement.review(now)
+        self._asking.send(now)
         return self._flush()
 
     def address_removed(self, address: Address, now: float) -> list[Action]:
         """Take in that the kernel has an address no more."""
+        self._stopgap.removed(address)
         if address.address.is_link_local:
             self._movement.take(self._known.attachments.link_local_removed(address, now), now)
             return self._flush()
         self._nonpersistent.removed(address, now)
+        self._movement.review(now)
+        self._asking.send(now)
         return self._flush()
 
     def router_advertised(

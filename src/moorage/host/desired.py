@@ -63,14 +63,13 @@ def routes(leases: Iterable[Lease]) -> set[Route]:
                 metric=_GUARD_METRIC,
             )
         )
-        path = lease.path
-        if path is not None and lease.reach.state is not Reach.REFUSED:
-            wanted.add(_through(path, HOST_TABLE, lease.prefix))
+        if lease.routed and lease.path is not None:
+            wanted.add(_through(lease.path, HOST_TABLE, lease.prefix))
     return wanted
 
 
 def default_route(lease: Lease) -> Route:
-    """Return the route that makes a lease, which is served, that of all who name no address.
+    """Return the route that makes a lease, which is routed, that of all who name no address.
 
     It is one of the main table, where more specific routes of others go before it, and takes only
     what has no source address yet. That an address is preferred would not suffice: the kernel takes

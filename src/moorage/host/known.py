@@ -60,12 +60,14 @@ class Known:
     def default_lease(self) -> Lease | None:
         """Return the lease whose address those get who know nothing of types, if any is for them.
 
-        It is one of the default type, if that is not what every network gives by itself.
+        It is one of the default type, if that is not what every network gives by itself, or else
+        one in the place of an ordinary address.
         """
         kind = self.admission.policy.default_type(self.networks.policy)
-        if kind is None:
-            return None
-        return next((lease for lease in self.leases.usable(kind) if lease.served), None)
+        if kind not in (None, ServiceType.NON_PERSISTENT):
+            return next((lease for lease in self.leases.usable(kind) if lease.served), None)
+        stopgaps = (x for x in self.leases.alive() if x.stopgap and x.routed)
+        return max(stopgaps, key=lambda lease: (lease.usable, lease.served), default=None)
 
     def new_iaid(self, type_: ServiceType | None) -> int:
         """Return an IAID that no lease has, for a prefix of a type or of the network's choice."""

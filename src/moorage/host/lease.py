@@ -7,7 +7,7 @@ from ipaddress import IPv6Network
 
 from moorage.host.lifecycle import State
 from moorage.host.outcome import Association
-from moorage.host.reach import Path, Reachability
+from moorage.host.reach import Path, Reach, Reachability
 from moorage.host.serving import Lane
 from moorage.host.typed import TypedAddress
 from moorage.service import ServiceType
@@ -25,6 +25,8 @@ class Lease(TypedAddress):
         abroad: whether the host is where only other domains are.
         untyped: whether no type was asked for (5.2-d); until the network has chosen one, ``type``
             is a mere guess.
+        stopgap: whether it is there for sockets that name no address, in the place of an ordinary
+            one (`moorage.host.stopgap`).
         reclaimed: whether a network that had forgotten it was asked for it anew.
         succeeds: the IAID of the lease whose place it takes, or is to take, if there is one.
         ask_again_at: when a lease may be asked for that takes its place.
@@ -40,6 +42,7 @@ class Lease(TypedAddress):
     abroad: bool = False
     reclaimed: bool = False
     untyped: bool = False
+    stopgap: bool = False
     succeeds: int | None = None
     ask_again_at: float = 0.0
     preferred_until: float = 0.0
@@ -79,7 +82,7 @@ class Lease(TypedAddress):
     @property
     def wanted(self) -> bool:
         """Whether the network is asked for it even if no application waits."""
-        return self.kept or self.succeeds is not None
+        return self.kept or self.stopgap or self.succeeds is not None
 
     @property
     def extended(self) -> bool:
@@ -91,6 +94,11 @@ class Lease(TypedAddress):
     def path(self) -> Path | None:
         """Where it is, or was last, served."""
         return self.reach.path
+
+    @property
+    def routed(self) -> bool:
+        """Whether its packets have a way out, be it one on which they are dropped for a while."""
+        return self.path is not None and self.reach.state is not Reach.REFUSED
 
     @property
     def served(self) -> bool:

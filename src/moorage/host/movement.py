@@ -35,6 +35,7 @@ from moorage.host.lease import Lease
 from moorage.host.nonpersistent import NonPersistent
 from moorage.host.serving import Lane
 from moorage.host.soliciting import Soliciting
+from moorage.host.stopgap import StopGap
 from moorage.service import ServiceType
 from moorage.wire.notice import Why
 
@@ -53,12 +54,18 @@ class Movement:
     """Follows the host from link to link."""
 
     def __init__(
-        self, known: Known, asking: Asking, nonpersistent: NonPersistent, demand: Demand
+        self,
+        known: Known,
+        asking: Asking,
+        nonpersistent: NonPersistent,
+        demand: Demand,
+        stopgap: StopGap,
     ) -> None:
         self._known = known
         self._asking = asking
         self._nonpersistent = nonpersistent
         self._demand = demand
+        self._stopgap = stopgap
         self._soliciting = Soliciting(known.random)
         self._unsettled: dict[int, float] = {}
         self._strange: dict[int, float] = {}
@@ -70,6 +77,7 @@ class Movement:
             self._soliciting.next_timer(),
             self._known.attachments.next_timer(),
             self._known.lanes.next_timer(self._lanes()),
+            self._stopgap.next_timer(),
             *self._unsettled.values(),
             *self._strange.values(),
         ]
@@ -251,6 +259,7 @@ class Movement:
         link = self._known.lanes.foremost()
         if link is not None and self._known.networks.heed(link):
             self._demand.policy_changed(now)
+        self._stopgap.review(now)
         self._asking.request_missing(now)
         for interface in self._soliciting.poll(now):
             self._known.out.append(SolicitRouters(interface))

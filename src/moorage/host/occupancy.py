@@ -128,7 +128,7 @@ class Occupancy:
     def unused(self, lease: Lease, now: float) -> None:
         """Let an address that no socket uses linger, unless it is one that stays."""
         keeps = self._known.admission.policy.keeps(lease.type)
-        stays = lease.kept or keeps or self._expected(lease)
+        stays = lease.kept or lease.stopgap or keeps or self._expected(lease)
         if stays and lease.state is not State.RETIRING:
             lease.step(Event.KEEP)
         else:

@@ -63,6 +63,7 @@ class _SavedLease(msgspec.Struct, frozen=True):
     sent: int
     spent: bool
     untyped: bool
+    stopgap: bool
 
 
 class _SavedLink(msgspec.Struct, frozen=True):
@@ -158,6 +159,7 @@ class StateFile:
             lease.sent,
             lease.spent,
             lease.untyped,
+            lease.stopgap,
         )
 
     def _unpack(
@@ -182,6 +184,7 @@ class StateFile:
             lifetime=saved.lifetime,
             succeeds=saved.succeeds,
             untyped=saved.untyped,
+            stopgap=saved.stopgap,
             sent=saved.sent,
             spent=saved.spent,
             preferred_until=saved.preferred_until - self._epoch,

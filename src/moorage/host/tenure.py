@@ -21,7 +21,7 @@ from moorage.wire.dhcp6 import RefusalReason
 from moorage.wire.notice import Why
 
 _RETRY_REFUSED = 60.0
-"""Seconds until a type that policy wants is asked for again after a refusal."""
+"""Seconds until what policy wants is asked for again after a refusal."""
 
 
 class Tenure:
@@ -54,12 +54,8 @@ class Tenure:
         if not isinstance(outcome, NotUnderstood):
             attachment.knows_service = True
         asked = lease.asked
-        if (
-            lease.state is State.REQUESTED
-            and isinstance(outcome, Refused | Lost)
-            and not lease.undecided
-        ):
-            attachment.retry_at[lease.type] = now + _RETRY_REFUSED
+        if lease.state is State.REQUESTED and isinstance(outcome, Refused | Lost):
+            attachment.retry_at[asked.type] = now + _RETRY_REFUSED
         match outcome:
             case Granted():
                 self._granted(lease, attachment, outcome, now)
@@ -83,7 +79,7 @@ class Tenure:
         if objection:
             self._known.tell(Declined(granted.prefix, lease.type, f"refused: {objection}"))
             if lease.state is State.REQUESTED:
-                attachment.retry_at[lease.type] = now + _RETRY_REFUSED
+                attachment.retry_at[lease.asked.type] = now + _RETRY_REFUSED
                 self.refuse(lease, Reason.TRY_LATER, now)
             elif lease.reclaimed:
                 self._lose(lease, now)

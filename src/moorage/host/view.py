@@ -167,7 +167,7 @@ def _typed(known: Known, lease: Lease, now: float) -> AddressView:
         interface=known.attachments.name(path.interface) if path else "",
         router=path.router if path else None,
         mtu=path.mtu if path else 0,
-        kept=lease.kept,
+        kept=lease.kept or lease.stopgap,
         sockets=len(lease.sockets),
         preferred_for=_left(lease.preferred_until, now) if lease.address else None,
         valid_for=_left(lease.valid_until, now) if lease.address else None,

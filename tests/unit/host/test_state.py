@@ -38,6 +38,7 @@ def lease(state: State = State.IN_USE, path: Path | None = PATH) -> Lease:
         sent=1234,
         spent=True,
         untyped=True,
+        stopgap=True,
         sockets={1, 2},
     )
 
@@ -73,6 +74,7 @@ def test_round_trip(file: FilePath) -> None:
     assert (found.preferred_until, found.valid_until) == (1900.0, 3900.0)
     assert (found.granted_at, found.lifetime, found.succeeds) == (-200.0, 60, 6)
     assert (found.sent, found.spent) == (1234, True)
+    assert (found.untyped, found.stopgap) == (True, True)
     assert found.path == Path(5, PATH.router, PATH.mtu)
     assert (found.state, found.sockets) == (State.READY, set())
     assert (found.reach.state, found.reach.since) == (Reach.DETACHED, 0.0)
