@@ -101,6 +101,81 @@ def test_source_addresses_are_chosen_as_without_the_stack(without_daemon: Scene)
         assert selection.choices(scene.host, destinations, interface) == before
 
 
+DEFAULT = ServiceType.GRACEFUL_REPLACEMENT
+"""What the network gives to who names no type, where it advertises no prefix (RFC 9663)."""
+
+
+@pytest.fixture
+def without_prefixes(stage: Stage) -> Iterator[Scene]:
+    """A host, whose daemon does not run yet, on a link that gives typed prefixes only."""
+    router = {"access": [{"interface": "acc0"}], "default_type": DEFAULT.slug}
+    with stage(host={"linger": LINGER, "at_boot": []}, daemons=False) as scene:
+        scene.lab.daemon("ar1").start(**router)
+        eventually(lambda: scene.host.run(["ip", "-6", "route", "show", "default"]).stdout)
+        yield scene
+
+
+def test_a_legacy_socket_has_the_networks_default_where_all_else_is_typed(
+    without_prefixes: Scene,
+) -> None:
+    """5.2-b: with no ordinary address to choose the source is the default, never one of a type."""
+    scene = without_prefixes
+    interface = scene.host.call(socket.if_nametoindex, "wl0")
+    near = [IPv6Address("fe80::1"), IPv6Address("ff02::1"), IPv6Address("::1")]
+    far = [
+        scene.destination,
+        scene.topology.routers["ar2"].access.router_address,
+        scene.pool("ar2")[0x1_0000],
+        *(LOCAL, FOREIGN),
+    ]
+    before = selection.choices(scene.host, near, interface)
+    scene.lab.daemon("mn").start()
+    [default] = eventually(scene.typed)
+    with ExitStack() as held:
+        for service in set(DELEGATED) - {DEFAULT}:
+            sock = held.enter_context(scene.new_socket())
+            assert moorage.setsc(sock, service) != default
+        assert len(scene.typed()) == len(DELEGATED)
+        assert set(selection.choices(scene.host, far, interface).values()) == {str(default)}
+        assert selection.choices(scene.host, near, interface) == before
+        with scene.connect_plainly() as connection:
+            assert connection.source == default
+            assert connection.works()
+
+
+def test_where_there_is_no_ordinary_address_no_type_is_asked_for(without_prefixes: Scene) -> None:
+    """5.2-d: the host asks for an address for legacy sockets without a type."""
+    scene = without_prefixes
+    tap = scene.tap()
+    scene.lab.daemon("mn").start()
+    [default] = eventually(scene.typed)
+    assert scene.binding(default).type is DEFAULT
+    solicit, *_ = tap.messages(MessageType.SOLICIT)
+    found = OnDemand.of(solicit)
+    assert found is not None
+    assert [found.service_type(ia.iaid) for ia in solicit.every(IaPd)] == [None]
+
+
+def test_where_ordinary_addresses_are_found_again_the_default_is_given_back(
+    without_prefixes: Scene,
+) -> None:
+    """5.2-b: a connection goes on from its address; the next one's is chosen as ever."""
+    scene = without_prefixes
+    scene.lab.daemon("mn").start()
+    [default] = eventually(scene.typed)
+    scene.lab.daemon("ar2").start()
+    with scene.connect_plainly() as first:
+        scene.lab.move("mn", "ar2")
+        eventually(scene.ordinary)
+        with scene.connect_plainly() as second:
+            assert second.source in scene.ordinary()
+            assert second.works()
+        assert first.source == default
+        assert first.works()
+    eventually(lambda: not scene.typed())
+    eventually(lambda: not scene.bindings())
+
+
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_legacy_operations_work(scene: Scene, kind: socket.SocketKind) -> None:
     """5.2-a: bind, listen, accept, connect, send and receive work without any call of ours."""

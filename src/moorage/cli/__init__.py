@@ -21,7 +21,7 @@ _COMMANDS: Final = {
     "events": "Show what happened on this host lately.",
     "host": "Run the host daemon: typed source addresses for the applications of this host.",
     "lab": "Access routers, correspondents and mobile hosts in network namespaces",
-    "router": "Run an access router: typed prefixes for the hosts on its links, and their paths.",
+    "router": "Run an access router, or look into a running one.",
     "sockets": "List who uses which of this host's addresses.",
     "status": "Show this host at a glance: its links, and how many addresses it has.",
     "store": "The binding store: who holds which prefix, who anchors it, who serves it.",

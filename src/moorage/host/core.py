@@ -177,7 +177,7 @@ class HostCore:
         """Take in an address of the kernel's."""
         self._stopgap.changed(address)
         if not self._known.attachments.manages(address.interface):
-            return []
+            return self._review(now)
         if address.address.is_link_local:
             self._movement.take(self._known.attachments.link_local_changed(address, now), now)
             return self._flush()
@@ -185,9 +185,7 @@ class HostCore:
             self._movement.take([Clash(address.interface, address.address)], now)
         self._nonpersistent.changed(address, now)
         self._demand.serve_ordinary(now)
-        self._movement.review(now)
-        self._asking.send(now)
-        return self._flush()
+        return self._review(now)
 
     def address_removed(self, address: Address, now: float) -> list[Action]:
         """Take in that the kernel has an address no more."""
@@ -196,9 +194,7 @@ class HostCore:
             self._movement.take(self._known.attachments.link_local_removed(address, now), now)
             return self._flush()
         self._nonpersistent.removed(address, now)
-        self._movement.review(now)
-        self._asking.send(now)
-        return self._flush()
+        return self._review(now)
 
     def router_advertised(
         self, interface: int, router: IPv6Address, message: RouterAdvertisement, now: float
@@ -230,9 +226,7 @@ class HostCore:
         outcomes = self._known.requester.receive(interface, source, message, now)
         self._tenure.take(outcomes, now)
         self._renewal.poll(now)
-        self._movement.review(now)
-        self._asking.send(now)
-        return self._flush()
+        return self._review(now)
 
     def setsc(
         self, client: Hashable, caller: Caller, request: Request, cookie: int | None, now: float
@@ -272,9 +266,7 @@ class HostCore:
         """Take in that as many bytes were sent from an address as policy allows."""
         self._renewal.spent(address, now)
         self._nonpersistent.spent(address, now)
-        self._movement.review(now)
-        self._asking.send(now)
-        return self._flush()
+        return self._review(now)
 
     def sent(self, counts: Mapping[IPv6Address, int]) -> None:
         """Take in, before the end, how many bytes were sent from which addresses."""
@@ -287,9 +279,7 @@ class HostCore:
         """Go by another configuration; what is in use stays in use."""
         self._known.reconfigure(config)
         self._demand.policy_changed(now)
-        self._movement.review(now)
-        self._asking.send(now)
-        return self._flush()
+        return self._review(now)
 
     def poll(self, now: float) -> list[Action]:
         """Do what is due."""
@@ -320,6 +310,12 @@ class HostCore:
         self._known.tell(
             NameNotPublished(name, why_not) if why_not else NamePublished(name, tuple(addresses))
         )
+        return self._flush()
+
+    def _review(self, now: float) -> list[Action]:
+        """Find out what follows for links and networks, and return all that was decided."""
+        self._movement.review(now)
+        self._asking.send(now)
         return self._flush()
 
     def _flush(self) -> list[Action]:
