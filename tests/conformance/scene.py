@@ -243,12 +243,14 @@ def _addresses() -> list[Address]:
 def open_scene(
     folder: Path,
     *,
+    plain: Topology | None = None,
     routers: Settings | None = None,
     host: Settings | None = None,
     daemons: bool = True,
 ) -> Iterator[Scene]:
     """Make a lab whose daemons have other settings than usual, and its store in ``folder``."""
-    made = _with_settings(topology.load("two-routers"), routers or {}, host or {})
+    plain = plain or topology.load("two-routers")
+    made = _with_settings(plain, routers or {}, host or {})
     with Lab.start(made, state=folder) as lab, pytest.MonkeyPatch.context() as patch:
         scene = Scene(lab, folder / _STORE)
         patch.setenv("MOORAGE_SOCKET", str(scene.host.folder / "host.sock"))
@@ -261,11 +263,11 @@ def _with_settings(plain: Topology, routers: Settings, host: Settings) -> Topolo
     return msgspec.structs.replace(
         plain,
         routers={
-            name: msgspec.structs.replace(router, settings=dict(routers))
+            name: msgspec.structs.replace(router, settings={**router.settings, **routers})
             for name, router in plain.routers.items()
         },
         hosts={
-            name: msgspec.structs.replace(node, settings=dict(host))
+            name: msgspec.structs.replace(node, settings={**node.settings, **host})
             for name, node in plain.hosts.items()
         },
     )

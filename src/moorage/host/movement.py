@@ -112,7 +112,7 @@ class Movement:
             case RouterGone(interface, router, why):
                 self._router_gone(interface, router, why, now)
             case PrefixesMissing(interface):
-                self._solicit_again(interface, now)
+                self._soliciting.again(interface, now)
             case PrefixesGone(interface, prefixes):
                 name = self._known.attachments.name(interface)
                 self._known.tell(PrefixesWithdrawn(name, sorted(prefixes)))
@@ -170,7 +170,7 @@ class Movement:
         """
         name = self._known.attachments.name(interface)
         self._known.tell(RouterLost(name, router, why))
-        self._solicit_again(interface, now)
+        self._soliciting.again(interface, now)
         served = [
             lease
             for lease in self._known.leases.through(interface)
@@ -182,10 +182,6 @@ class Movement:
             self._detach(served, interface, now)
         for lease in served:
             self._known.lanes.stranded(lease.lane)
-
-    def _solicit_again(self, interface: int, now: float) -> None:
-        if self._soliciting.again(interface, now):
-            self._known.out.append(SolicitRouters(interface))
 
     def _clash(self, interface: int, address: IPv6Address) -> None:
         """Tell of an address that somebody else has, and try another link-local one.
@@ -215,7 +211,7 @@ class Movement:
                 self._retire_foreign(interface)
             elif moved is None and self._has_foreign(interface):
                 # Of this link, or of one that nobody remembers: all its routers have to be heard.
-                self._solicit_again(interface, now)
+                self._soliciting.again(interface, now)
                 self._strange[interface] = now + _STRANGE_WAIT
             self._known.out.append(Persist())
         for interface, until in list(self._strange.items()):
@@ -261,9 +257,9 @@ class Movement:
             self._demand.policy_changed(now)
         self._stopgap.review(now)
         self._asking.request_missing(now)
+        self._settle(now)
         for interface in self._soliciting.poll(now):
             self._known.out.append(SolicitRouters(interface))
-        self._settle(now)
 
     def _serve(self, now: float) -> None:
         """Move the leases whose lane calls for it, with one message for each network domain."""

@@ -308,6 +308,11 @@ class Requester:
         if answer is None or not refused:
             return False
         exchange.asked_for_link = True
+        # A new transaction: another router may have acted on the message that this one refused, and
+        # of the two it is the one to act on the new message that serves.
+        del self._exchanges[exchange.transaction_id]
+        exchange.transaction_id = self._new_id()
+        self._exchanges[exchange.transaction_id] = exchange
         link = self._link(exchange.interface)
         link.link_id = answer.link_id
         link.time = NetworkTime(answer.time, now)

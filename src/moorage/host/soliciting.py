@@ -22,6 +22,7 @@ class Soliciting:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._unheard: dict[int, Retransmission] = {}
+        self._again: dict[int, float] = {}
         self._earliest: dict[int, float] = {}
 
     def attached(self, interface: int, now: float) -> None:
@@ -30,27 +31,30 @@ class Soliciting:
 
     def left(self, interface: int) -> None:
         """Ask there no longer."""
-        self._unheard.pop(interface, None)
-        self._earliest.pop(interface, None)
+        for times in (self._unheard, self._again, self._earliest):
+            times.pop(interface, None)
 
     def heard(self, interface: int) -> None:
         """Note that a router was heard."""
         self._unheard.pop(interface, None)
 
-    def again(self, interface: int, now: float) -> bool:
-        """Return whether to ask once more on a link where a router has been heard."""
-        if interface in self._unheard or now < self._earliest.get(interface, now):
-            return False
-        self._earliest[interface] = now + _PAUSE
-        return True
+    def again(self, interface: int, now: float) -> None:
+        """Ask once more where a router has been heard: at once, if that is not too soon."""
+        if interface not in self._unheard:
+            self._again[interface] = max(now, self._earliest.get(interface, now))
 
     def next_timer(self) -> float | None:
         """Return when `poll` must be called at the latest."""
-        return min((clock.due for clock in self._unheard.values()), default=None)
+        times = [clock.due for clock in self._unheard.values()]
+        return min([*times, *self._again.values()], default=None)
 
     def poll(self, now: float) -> list[int]:
         """Return the interfaces to ask on now."""
         due = [interface for interface, clock in self._unheard.items() if clock.due <= now]
         for interface in due:
             self._unheard[interface].sent(now)
-        return due
+        again = [interface for interface, time in self._again.items() if time <= now]
+        for interface in again:
+            del self._again[interface]
+            self._earliest[interface] = now + _PAUSE
+        return due + again

@@ -9,6 +9,7 @@ from ipaddress import IPv6Network
 from moorage.router.config import RouterConfig
 from moorage.router.leases import Situation
 from moorage.router.outcomes import (
+    Elsewhere,
     Granted,
     OffLink,
     Outcome,
@@ -164,7 +165,7 @@ def _content(outcome: Outcome, exclude: IPv6Network | None) -> tuple[Option, ...
             return (StatusCode(Status.NOT_ON_LINK, "not an address of this link"),)
         case Unbound():
             return (StatusCode(Status.NO_BINDING, "no such binding"),)
-        case Released():
+        case Elsewhere() | Released():
             return ()
 
 

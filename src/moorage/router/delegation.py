@@ -9,7 +9,7 @@ from typing import Final
 
 from moorage.router.answers import answer
 from moorage.router.leases import Lessor, Situation
-from moorage.router.outcomes import Association, Outcome, Refused
+from moorage.router.outcomes import Association, Elsewhere, Outcome, Refused
 from moorage.router.request import Request
 from moorage.router.supply import listed, on_link
 from moorage.router.validation import Discarded
@@ -74,11 +74,12 @@ def decide(request: Request, situation: Situation) -> Decision:
     lessor = Lessor(request, situation)
     treat = _TREATMENT[kind]
     outcomes = [treat(lessor, ia) for ia in associations]
+    outcomes = [outcome for outcome in outcomes if not isinstance(outcome, Elsewhere)]
     if request.on_demand is None:
         # Only our option can say "later"; for others silence does, and they ask again.
         outcomes = [outcome for outcome in outcomes if not _is_later(outcome)]
-        if associations and not outcomes:
-            return Decision((), None, frozenset(lessor.waiting))
+    if associations and not outcomes:
+        return Decision((), None, frozenset(lessor.waiting))
     changes: tuple[Change, ...] = tuple(lessor.changes)
     options: list[Option] = []
     answered = MessageType.REPLY

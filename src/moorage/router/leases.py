@@ -10,6 +10,7 @@ from moorage.router.authority import Claim, claim
 from moorage.router.config import Keyless, RouterConfig
 from moorage.router.outcomes import (
     Association,
+    Elsewhere,
     Granted,
     OffLink,
     Outcome,
@@ -209,14 +210,17 @@ class Lessor:
             and wanted not in (None, binding.type)
         )
 
-    def _repeat(self, ia: Association, binding: Binding) -> Granted | Refused:
+    def _repeat(self, ia: Association, binding: Binding) -> Granted | Elsewhere | Refused:
         """Answer a message that was acted on: somewhere else, unless the signature tells better.
 
         One that names no link may be a copy that reached us, or another router, by somebody else.
         """
         proof = self._request.proof
-        if self._is_here(binding) or (proof is not None and proof.names_link):
+        if self._is_here(binding):
             return self._as_it_stands(ia, binding)
+        if proof is not None and proof.names_link:
+            # The host sends by the router whose answer it takes.
+            return Elsewhere(ia)
         return Refused(ia, binding.type, RefusalReason.SIGNATURE_OR_TIME)
 
     def _is_free_to_go(self, binding: Binding) -> bool:

@@ -57,10 +57,17 @@ class Unbound:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Another router of the link acted on this very message, and answers it."""
+
+    ia: Association
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """The client gave the lease back: there is nothing more to say."""
 
     ia: Association
 
 
-Outcome: TypeAlias = Granted | Withdrawn | Refused | OffLink | Unbound | Released
+Outcome: TypeAlias = Granted | Withdrawn | Refused | OffLink | Unbound | Elsewhere | Released

@@ -305,6 +305,8 @@ def test_refusal_for_the_signature_is_signed_again_at_once_and_once(bench: Bench
     assert again.link_id == LINK
     assert again.network_time is not None
     assert (again.network_time.time, again.network_time.heard) == (5_000_000, bench.now)
+    assert bench.receive(answer(rebind, GIVEN)) == []  # of another router, which serves no longer
+    refused = replace(refused, transaction_id=again.message.transaction_id)
     assert bench.receive(refused) == [Refused(HELD, WL0, RefusalReason.SIGNATURE_OR_TIME)]
     assert bench.poll() == []
 
