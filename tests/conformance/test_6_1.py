@@ -91,7 +91,7 @@ def test_setsc_returns_at_once_where_an_address_exists(scene: Scene) -> None:
     router.stop()
     try:
         assert scene.setsc(ServiceType.SESSION_LASTING) == present
-        assert tap.messages() == []
+        assert tap.messages(MessageType.SOLICIT) == []
     finally:
         router.start()
 

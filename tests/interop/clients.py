@@ -13,6 +13,9 @@ from moorage.lab.programs import path_of
 Client = Callable[[Node], AbstractContextManager[None]]
 """Runs a program that takes addresses and a prefix on ``wl0`` and gives the prefix to ``wl1``."""
 
+_PATIENCE = 10.0
+"""Seconds until a program that was asked to end is killed."""
+
 _DHCPCD = """\
 ipv6only
 allowinterfaces wl0 wl1
@@ -80,3 +83,7 @@ def _own_folders(host: Node, folders: list[str], command: str) -> Iterator[None]
             yield
         finally:
             process.terminate()
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:  # dhcpcd now and then waits for a child that is gone
+                process.kill()
