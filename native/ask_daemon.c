@@ -1,16 +1,13 @@
 /*
  * The slow way: one record each way over a connection to the host daemon, with the socket beside
- * the request, so that the daemon sees for itself which it is ("The application protocol" in
- * docs/protocol.md).
- *
- * Each call makes a connection of its own. One that is kept would be shared with a child after
- * fork(), be under the number of something else after a program closed what it did not know, and
- * show the daemon who the caller was, not who he is.
+ * the request, so that the daemon sees for itself which it is. The records are those of
+ * moorage.wire.app.
  */
 
 #define _GNU_SOURCE /* secure_getenv */
 
 #include "ask.h"
+#include "connection.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,11 +15,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
 static const char default_socket[] = "/run/moorage/host.sock";
 
@@ -32,7 +24,7 @@ enum {
     PATIENCE = 60000 /* with one that knows the time itself, before it counts as hung */
 };
 
-enum { VERSION = 1, REQUEST = 1, REPLY = 2, SETSC = 1, ID = 1 };
+enum { VERSION = 1, REQUEST = 1, REPLY = 2, SETSC = 1 };
 static const char magic[2] = {'M', 'R'};
 
 /* The records have no gaps; numbers are in network byte order. */
@@ -101,148 +93,101 @@ static int fail(int status, int reason)
     return status;
 }
 
-/* ---- waiting no longer than until a moment, whatever signals arrive -------------------------- */
-
-static struct timespec from_now(uint64_t milliseconds)
-{
-    struct timespec moment;
-
-    clock_gettime(CLOCK_MONOTONIC, &moment);
-    moment.tv_sec += (time_t)(milliseconds / 1000);
-    moment.tv_nsec += (long)(milliseconds % 1000) * 1000000;
-    if (moment.tv_nsec >= 1000000000) {
-        moment.tv_sec++;
-        moment.tv_nsec -= 1000000000;
-    }
-    return moment;
-}
-
-/* Lets calls on a connection wait until then (SO_SNDTIMEO or SO_RCVTIMEO). */
-static bool wait_until(int connection, int option, const struct timespec *deadline)
-{
-    struct timespec now;
-    struct timeval left;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    left.tv_sec = deadline->tv_sec - now.tv_sec;
-    left.tv_usec = (deadline->tv_nsec - now.tv_nsec) / 1000;
-    if (left.tv_usec < 0) {
-        left.tv_sec--;
-        left.tv_usec += 1000000;
-    }
-    if (left.tv_sec < 0 || (left.tv_sec == 0 && left.tv_usec == 0)) {
-        errno = ETIMEDOUT;
-        return false;
-    }
-    return setsockopt(connection, SOL_SOCKET, option, &left, sizeof left) == 0;
-}
-
-/* Whether a call has to be made again. A socket whose time is over says EAGAIN. */
-static bool again(ssize_t result)
-{
-    if (result < 0 && errno == EAGAIN)
-        errno = ETIMEDOUT;
-    return result < 0 && errno == EINTR;
-}
-
-static bool reach(int connection, const struct sockaddr_un *there, const struct timespec *deadline)
-{
-    int result;
-
-    do {
-        if (!wait_until(connection, SO_SNDTIMEO, deadline))
-            return false;
-        result = connect(connection, (const struct sockaddr *)there, sizeof *there);
-    } while (again(result));
-    return result == 0;
-}
-
-static bool put(int connection, const struct request *request, int subject,
-                const struct timespec *deadline)
-{
-    union {
-        struct cmsghdr head;
-        char room[CMSG_SPACE(sizeof(int))];
-    } beside = {0};
-    struct iovec record = {.iov_base = (void *)request, .iov_len = sizeof *request};
-    struct msghdr message = {
-        .msg_iov = &record,
-        .msg_iovlen = 1,
-        .msg_control = &beside,
-        .msg_controllen = sizeof beside.room,
-    };
-    ssize_t result;
-
-    beside.head.cmsg_level = SOL_SOCKET;
-    beside.head.cmsg_type = SCM_RIGHTS;
-    beside.head.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&beside.head), &subject, sizeof subject);
-    do {
-        if (!wait_until(connection, SO_SNDTIMEO, deadline))
-            return false;
-        result = sendmsg(connection, &message, MSG_NOSIGNAL);
-    } while (again(result));
-    return result == (ssize_t)sizeof *request;
-}
-
-static bool get(int connection, struct reply *reply, const struct timespec *deadline)
-{
-    ssize_t result;
-
-    do {
-        if (!wait_until(connection, SO_RCVTIMEO, deadline))
-            return false;
-        /* With MSG_TRUNC the result is the record's true length. */
-        result = recv(connection, reply, sizeof *reply, MSG_TRUNC);
-    } while (again(result));
-    if (result == 0)
-        errno = ECONNRESET;
-    else if (result > 0)
-        errno = EPROTO;
-    return result == (ssize_t)sizeof *reply && memcmp(reply->head.magic, magic, sizeof magic) == 0 &&
-           reply->head.version == VERSION && reply->head.kind == REPLY &&
-           reply->head.id == htonl(ID);
-}
-
-/* ---- the exchange ---------------------------------------------------------------------------- */
-
 /* Returns false where the path is longer than such an address can be. */
-static bool find_daemon(struct sockaddr_un *there)
+static bool find_daemon(struct sockaddr_un *daemon)
 {
     const char *path = secure_getenv("MOORAGE_SOCKET");
 
     if (path == NULL)
         path = default_socket;
-    *there = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof there->sun_path) {
+    *daemon = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof daemon->sun_path) {
         errno = ENAMETOOLONG;
         return false;
     }
-    strcpy(there->sun_path, path);
+    strcpy(daemon->sun_path, path);
     return true;
 }
 
-static int exchange(int connection, int sockfd, const struct wish *wish, struct in6_addr *address)
+static bool is_answer(const struct reply *reply, const struct request *request)
+{
+    errno = EPROTO; /* unless it is */
+    return memcmp(reply->head.magic, magic, sizeof magic) == 0 && reply->head.version == VERSION &&
+           reply->head.kind == REPLY && reply->head.id == request->head.id;
+}
+
+static bool put(struct connection *connection, struct request *request, int sockfd,
+                const struct timespec *deadline)
+{
+    request->head.id = htonl(++connection->requests);
+    return setsc_send(connection, request, sizeof *request, sockfd, deadline);
+}
+
+/* What it means that no connection can be made: whether there is no daemon, or something else. */
+static int status_of_connecting(int reason)
+{
+    switch (reason) {
+    case ETIMEDOUT:
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        return EAI_REQUIREDIPFAILED;
+    default:
+        return EAI_REQUIREDIPNOTSUPPORTED;
+    }
+}
+
+/* Returns 0 where there is a reply. */
+static int exchange(struct connection *connection, int sockfd, const struct wish *wish,
+                    struct reply *reply)
 {
     const struct timespec deadline =
-        from_now(wish->timeout_ms != 0 ? (uint64_t)wish->timeout_ms + GRACE : PATIENCE);
-    const struct request request = {
-        .head = {.magic = {magic[0], magic[1]}, .version = VERSION, .kind = REQUEST, .id = htonl(ID)},
+        setsc_from_now(wish->timeout_ms != 0 ? (uint64_t)wish->timeout_ms + GRACE : PATIENCE);
+    struct request request = {
+        .head = {.magic = {magic[0], magic[1]}, .version = VERSION, .kind = REQUEST},
         .operation = SETSC,
         .type = (uint8_t)wish->type,
         .on_net = wish->on_net,
         .timeout_ms = htonl(wish->timeout_ms),
         .lifetime = htonl(wish->lifetime),
     };
-    struct sockaddr_un there;
-    struct reply reply;
+    struct sockaddr_un daemon;
 
-    if (!find_daemon(&there))
+    if (!find_daemon(&daemon))
         return EAI_REQUIREDIPNOTSUPPORTED;
-    if (!reach(connection, &there, &deadline))
-        return errno == ETIMEDOUT ? EAI_REQUIREDIPFAILED : EAI_REQUIREDIPNOTSUPPORTED;
-    if (!put(connection, &request, sockfd, &deadline) || !get(connection, &reply, &deadline))
+    if (!setsc_is_usable(connection, &daemon) || !put(connection, &request, sockfd, &deadline)) {
+        /* There is none yet, or the daemon was started anew since the last call. */
+        setsc_hang_up(connection);
+        if (!setsc_connect(connection, &daemon, &deadline))
+            return status_of_connecting(errno);
+        if (!put(connection, &request, sockfd, &deadline))
+            return EAI_REQUIREDIPFAILED;
+    }
+    if (!setsc_receive(connection, reply, sizeof *reply, &deadline) || !is_answer(reply, &request))
         return EAI_REQUIREDIPFAILED;
+    return 0;
+}
+
+/* After a failure, lest the next call gets what may still come; where a thread is cancelled, too. */
+static void drop(void *connection)
+{
+    setsc_hang_up(connection);
+    setsc_give_back(connection);
+}
+
+int setsc_ask_daemon(int sockfd, const struct wish *wish, struct in6_addr *address)
+{
+    struct connection own, *connection = setsc_take(&own);
+    struct reply reply;
+    int status;
+
+    pthread_cleanup_push(drop, connection);
+    status = exchange(connection, sockfd, wish, &reply);
+    pthread_cleanup_pop(status != 0);
+    if (status != 0)
+        return status;
+    setsc_give_back(connection);
     switch ((int)ntohl(reply.status)) {
     case 0:
         *address = reply.address;
@@ -252,26 +197,4 @@ static int exchange(int connection, int sockfd, const struct wish *wish, struct 
     default:
         return fail(EAI_REQUIREDIPFAILED, errno_of(reply.reason));
     }
-}
-
-static void hang_up(void *connection)
-{
-    const int errno_before = errno;
-
-    close(*(int *)connection);
-    errno = errno_before;
-}
-
-int setsc_ask_daemon(int sockfd, const struct wish *wish, struct in6_addr *address)
-{
-    int connection = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    int status;
-
-    if (connection < 0)
-        return EAI_REQUIREDIPFAILED;
-    /* A thread that is cancelled while it waits leaves nothing open. */
-    pthread_cleanup_push(hang_up, &connection);
-    status = exchange(connection, sockfd, wish, address);
-    pthread_cleanup_pop(1);
-    return status;
 }

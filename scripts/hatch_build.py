@@ -24,7 +24,7 @@ class NativeParts(BuildHookInterface[Any]):
         root = Path(self.root)
         try:
             subprocess.run(
-                ["make", "-C", str(root / "native"), "package"],
+                ["make", "--keep-going", "-C", str(root / "native"), "package"],
                 check=True,
                 capture_output=True,
                 text=True,

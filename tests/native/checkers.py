@@ -16,6 +16,8 @@ class Checker:
         flags: of the compiler.
         prefix: of the command line.
         settings: of the environment.
+        follows_unwinding: whether it knows what becomes of the stack of a thread that is cancelled.
+            AddressSanitizer takes what is left on it for memory in use.
     """
 
     name: str
@@ -23,6 +25,7 @@ class Checker:
     flags: str = "-O2 -g -Werror"
     prefix: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
+    follows_unwinding: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -45,6 +48,7 @@ CHECKERS = (
             compiler,
             "-O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all",
             settings={"ASAN_OPTIONS": "detect_leaks=1"},
+            follows_unwinding=False,
         )
         for compiler in ("gcc", "clang")
     ),

@@ -76,6 +76,10 @@ def test_a_daemon(
 
 
 @pytest.mark.parametrize("checker", CHECKERS, ids=str)
-@pytest.mark.parametrize("mode", ["refused", "cancelled"])
-def test_no_daemon(probe: Program, path: Path, checker: Checker, mode: str) -> None:
-    check(probe, checker, mode)
+def test_no_daemon(probe: Program, path: Path, checker: Checker) -> None:
+    check(probe, checker, "refused")
+
+
+@pytest.mark.parametrize("checker", [each for each in CHECKERS if each.follows_unwinding], ids=str)
+def test_a_thread_that_is_cancelled(probe: Program, path: Path, checker: Checker) -> None:
+    check(probe, checker, "cancelled")

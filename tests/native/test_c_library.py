@@ -157,19 +157,6 @@ def test_a_daemon_that_hangs_up(library: Library, start: Start, sock: socket.soc
     assert library.call(sock.fileno(), FIXED) == failed(errno.ECONNRESET)
 
 
-def test_nothing_stays_open(library: Library, start: Start, sock: socket.socket) -> None:
-    answerings: list[Answering] = [
-        gives(ADDRESS),
-        refuses(FAILED, Reason.QUOTA),
-        lambda request: [b"?"],
-    ]
-    daemon = start(lambda request: answerings.pop(0)(request))
-    for expected in (0, errno.EDQUOT, errno.EPROTO):
-        assert library.call(sock.fileno(), FIXED).errno == expected
-    for connection in daemon.connections:
-        assert connection.recv(1) == b""
-
-
 # ---- mistakes of the caller -----------------------------------------------------------------
 
 
@@ -210,6 +197,95 @@ def test_no_place_for_the_address(library: Library, start: Start, sock: socket.s
     assert ctypes.get_errno() == errno.EFAULT
 
 
+# ---- the connection that is kept ------------------------------------------------------------
+
+
+def test_one_connection_for_all_calls(library: Library, start: Start, sock: socket.socket) -> None:
+    answerings: list[Answering] = [gives(ADDRESS), refuses(FAILED, Reason.QUOTA), gives(ADDRESS)]
+    daemon = start(lambda request: answerings.pop(0)(request))
+    assert [library.call(sock.fileno(), FIXED).status for _ in range(3)] == [0, FAILED, 0]
+    assert len(daemon.connections) == 1
+    assert len({request.id for request in daemon.requests}) == 3
+
+
+def test_none_is_kept_after_nonsense(library: Library, start: Start, sock: socket.socket) -> None:
+    answerings: list[Answering] = [lambda request: [b"?"], gives(ADDRESS)]
+    daemon = start(lambda request: answerings.pop(0)(request))
+    assert [library.call(sock.fileno(), FIXED).status for _ in range(2)] == [FAILED, 0]
+    assert len(daemon.connections) == 2
+
+
+def test_an_answer_too_many(library: Library, start: Start, sock: socket.socket) -> None:
+    """What answers no request is not taken for the answer to the next one."""
+    start(lambda request: 2 * gives(ADDRESS + request.type)(request))
+    assert library.setsc(sock, 1) == ADDRESS + 1
+    assert library.call(sock.fileno(), 2) == failed(errno.EPROTO)
+    assert library.setsc(sock, 3) == ADDRESS + 3
+
+
+def test_a_daemon_that_was_started_anew(
+    library: Library, start: Start, sock: socket.socket
+) -> None:
+    first = start(gives(ADDRESS))
+    library.setsc(sock, FIXED)
+    first.stop()
+    start(gives(LOOPBACK))
+    assert library.setsc(sock, FIXED) == LOOPBACK
+
+
+def test_a_program_that_closes_what_it_does_not_know(
+    library: Library, start: Start, sock: socket.socket, path: Path
+) -> None:
+    """The number of the connection may be anything's then: nothing is sent there, nor closed."""
+    daemon = start(gives(ADDRESS))
+    library.setsc(sock, FIXED)
+    [connection] = [
+        int(name) for name in os.listdir("/proc/self/fd") if is_connected_to(int(name), path)
+    ]
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with here, there:
+        os.dup2(here.fileno(), connection)
+        assert library.setsc(sock, FIXED) == ADDRESS
+        there.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            there.recv(1)
+        os.close(connection)
+    assert len(daemon.connections) == 2
+
+
+def is_connected_to(descriptor: int, path: Path) -> bool:
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as sock:
+            return bool(sock.getpeername() == str(path))
+    except OSError:
+        return False
+
+
+def test_another_path(
+    library: Library, start: Start, sock: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(gives(ADDRESS))
+    library.setsc(sock, FIXED)
+    monkeypatch.setenv("MOORAGE_SOCKET", "/nobody")
+    assert library.call(sock.fileno(), FIXED) == failed(errno.ENOENT, NOT_SUPPORTED)
+
+
+def test_other_rights(library: Library, start: Start, sock: socket.socket, path: Path) -> None:
+    """Who has given up his rights is known to the daemon by those that he has left."""
+    daemon = start(gives(ADDRESS))
+    path.chmod(0)
+    library.setsc(sock, FIXED)
+    child = os.fork()
+    if child == 0:
+        library.setsc(sock, FIXED)
+        os.setegid(65534)
+        library.setsc(sock, FIXED)
+        os.seteuid(65534)
+        os._exit(library.call(sock.fileno(), FIXED).errno)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == errno.EACCES
+    assert len(daemon.connections) == 3
+
+
 # ---- threads and processes ------------------------------------------------------------------
 
 
@@ -236,7 +312,7 @@ def test_a_child(library: Library, start: Start, sock: socket.socket) -> None:
         os._exit(address != ADDRESS.packed)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert address == ADDRESS.packed
-    assert len(daemon.subjects) == 2
+    assert len(daemon.subjects) == len(daemon.connections) == 2
     assert len(set(daemon.subjects)) == 1
 
 
