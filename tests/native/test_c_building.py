@@ -16,6 +16,8 @@ from tests.native.workshop import NATIVE, build_library, make, run
 pytestmark = pytest.mark.interop
 
 EXAMPLE = NATIVE / "examples" / "client.c"
+DOCS = NATIVE.parent / "docs"
+ERRORS = NATIVE / "ask_daemon.c"
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 
 
@@ -142,3 +144,23 @@ def test_the_manual_page_is_in_order() -> None:
     assert run("groff", "-man", "-ww", "-z", page) == ""
     text = page.read_text()
     assert all(f"{name} ()" in text for name in exported())
+
+
+def test_the_reference_names_everything() -> None:
+    reference = (DOCS / "reference" / "c-api.md").read_text()
+    header = (NATIVE / "setsc.h").read_text()
+    defined = set(re.findall(r"#define (\w+) ", header)) | set(
+        re.findall(r"(\w+_ADDRESS) =", header)
+    )
+    for name in exported() | defined | set(re.findall(r"\bE[A-Z]{3,}\b", ERRORS.read_text())):
+        assert re.search(rf"\b{name}\b", reference), name
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_programs_of_the_how_to_have_no_warnings(compiler: str, tmp_path: Path) -> None:
+    text = (DOCS / "how-to" / "c-programs.md").read_text()
+    programs = re.findall(r"^```c\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert programs
+    for program in programs:
+        (tmp_path / "program.c").write_text(program)
+        run(compiler, *STRICT, f"-I{NATIVE}", "-fsyntax-only", tmp_path / "program.c")
