@@ -51,7 +51,7 @@ def looks_into(daemon: Daemon) -> Callable[[Callable[..., None]], Callable[..., 
         @click.option("--json", "as_json", is_flag=True, help="As JSON, for other programs.")
         @click.option(
             "--socket",
-            type=click.Path(path_type=Path),
+            type=click.Path(path_type=Path, readable=False),
             default=daemon.socket,
             show_default=True,
             envvar=daemon.variable,

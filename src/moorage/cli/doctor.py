@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def doctor(
     if as_json:
         print_json(msgspec.json.encode(findings))
     else:
-        click.echo(_summary(findings))
+        click.echo(_summary(findings, users))
     if any(_hopeless(finding) for finding in findings):
         context.exit(1)
 
@@ -83,9 +83,9 @@ def _hopeless(finding: Finding) -> bool:
     return finding.needed and finding.outcome is Outcome.MISSING
 
 
-def _summary(findings: Sequence[Finding]) -> str:
+def _summary(findings: Sequence[Finding], users: Collection[User]) -> str:
     lines = []
-    for user in User:
+    for user in sorted(users):
         own = [finding for finding in findings if user in finding.users]
         if not own:
             continue

@@ -130,10 +130,12 @@ class _HostDaemon:
             key.secret_for(b"interface identifiers"),
             SystemRandom(),
         )
+        self._counting = ByteCounting(self._spent, _log.error)
         self.inside = Inside(
             config,
             self._core.known,
             self._kernel.all_addresses,
+            self._counting.used,
             self._complaints.counts,
             _now,
         )
@@ -148,7 +150,6 @@ class _HostDaemon:
         self._neighbours = NetlinkMonitor(
             [Group.NEIGHBOUR], except_port=self._kernel.neighbour_port
         )
-        self._counting = ByteCounting(self._spent, _log.error)
         self._clock = ClockWatch()
         self._signature_clock = SignatureClock()
         self._inputs: list[tuple[HasFileno, Callable[[], None]]] = [

@@ -31,7 +31,8 @@ class Inside:
     Args:
         config: the host.
         known: what the host knows.
-        present: asks the kernel for all its addresses.
+        present: asks the kernel for all its addresses, ...
+        sent: ... and for how many bytes were sent from those that it counts for.
         dropped: what came that was of no use, by kind.
         clock: the core's.
     """
@@ -41,16 +42,18 @@ class Inside:
         config: HostConfig,
         known: Known,
         present: Callable[[], Iterable[Address]],
+        sent: Callable[[], Mapping[IPv6Address, int]],
         dropped: Mapping[str, int],
         clock: Callable[[], float],
     ) -> None:
         self._known = known
         self._present = present
+        self._sent = sent
         self._dropped = dropped
         self._clock = clock
         self._since = clock()
         self._journal = Journal(config.management.events)
-        self.metrics = HostMetrics(known, dropped)
+        self.metrics = HostMetrics(known, sent, dropped)
         self._server = ManagementServer(
             config.management,
             self._journal,
@@ -86,7 +89,7 @@ class Inside:
         return view.status(self._known, self._since, self._clock(), self._dropped)
 
     async def _addresses(self, query: Query) -> list[AddressView]:
-        return view.addresses(self._known, self._present(), self._clock())
+        return view.addresses(self._known, self._present(), self._sent(), self._clock())
 
     async def _sockets(self, query: Query) -> list[SocketView]:
         types = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import IPv6Address
 
 from prometheus_client.metrics_core import Metric
 
@@ -22,11 +23,18 @@ class HostMetrics:
 
     Args:
         known: what the host knows.
+        sent: asks the kernel how many bytes were sent from the addresses that it counts for.
         dropped: what came that was of no use, by kind.
     """
 
-    def __init__(self, known: Known, dropped: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        known: Known,
+        sent: Callable[[], Mapping[IPv6Address, int]],
+        dropped: Mapping[str, int],
+    ) -> None:
         self._known = known
+        self._counted = sent
         self._dropped = dropped
         self._attached_at: dict[str, float] = {}
         self._handoffs = Distribution()
@@ -60,7 +68,11 @@ class HostMetrics:
         """Yield all metrics as they are now."""
         addresses: Counter[tuple[str, ...]] = Counter()
         sockets: Counter[tuple[str, ...]] = Counter({(kind.slug,): 0 for kind in ServiceType})
+        counted: Counter[tuple[str, ...]] = Counter()
+        sent = self._counted()
         for lease in self._known.leases.all():
+            if lease.address is not None and lease.address in sent:
+                counted[lease.type.slug,] += sent[lease.address]
             addresses[lease.type.slug, lease.state] += 1
             sockets[lease.type.slug,] += len(lease.sockets)
         ordinary = ServiceType.NON_PERSISTENT.slug
@@ -75,6 +87,12 @@ class HostMetrics:
         )
         yield gauge(
             "moorage_host_sockets", "Sockets that use an address of the type.", ["type"], sockets
+        )
+        yield gauge(
+            "moorage_host_sent_bytes",
+            "Bytes sent from the present addresses, of types that are renewed by them.",
+            ["type"],
+            counted,
         )
         yield gauge(
             "moorage_host_waiting_requests",

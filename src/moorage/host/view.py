@@ -56,6 +56,8 @@ class AddressView(msgspec.Struct, frozen=True):
         reach: what becomes of its packets; empty for those two.
         kept: wanted by policy, whether a socket uses it or not.
         sockets: how many use it, as far as the daemon has heard.
+        sent: bytes that were sent from it, with their IPv6 headers; none: they are not counted,
+            since its type is not renewed by them.
         released_in: until it is given back, while nobody uses it.
     """
 
@@ -69,6 +71,7 @@ class AddressView(msgspec.Struct, frozen=True):
     mtu: int
     kept: bool
     sockets: int
+    sent: int | None
     preferred_for: float | None
     valid_for: float | None
     released_in: float | None
@@ -106,15 +109,18 @@ def links(known: Known, now: float) -> list[LinkView]:
     ]
 
 
-def addresses(known: Known, present: Iterable[Address], now: float) -> list[AddressView]:
+def addresses(
+    known: Known, present: Iterable[Address], sent: Mapping[IPv6Address, int], now: float
+) -> list[AddressView]:
     """Return the typed addresses, the oldest first, and then the ordinary ones.
 
-    ``present`` are the kernel's addresses as they are now, since lifetimes run.
+    ``present`` are the kernel's addresses as they are now, since lifetimes run, and ``sent`` the
+    bytes that it has counted.
     """
     leases = sorted(known.leases.all(), key=lambda lease: lease.granted_at)
     ordinary = known.ordinary.addresses
     return [
-        *(_typed(known, lease, now) for lease in leases),
+        *(_typed(known, lease, sent, now) for lease in leases),
         *(_ordinary(known, address) for address in present if address.address in ordinary),
     ]
 
@@ -156,7 +162,7 @@ def _service(attachment: Attachment, now: float) -> str:
     return "no" if now < attachment.unsupported_until else "unknown"
 
 
-def _typed(known: Known, lease: Lease, now: float) -> AddressView:
+def _typed(known: Known, lease: Lease, sent: Mapping[IPv6Address, int], now: float) -> AddressView:
     path = lease.path
     return AddressView(
         address=lease.address,
@@ -169,6 +175,7 @@ def _typed(known: Known, lease: Lease, now: float) -> AddressView:
         mtu=path.mtu if path else 0,
         kept=lease.kept or lease.stopgap,
         sockets=len(lease.sockets),
+        sent=None if lease.address is None else sent.get(lease.address),
         preferred_for=_left(lease.preferred_until, now) if lease.address else None,
         valid_for=_left(lease.valid_until, now) if lease.address else None,
         released_in=_left(lease.linger_until, now) if lease.lingers else None,
@@ -187,6 +194,7 @@ def _ordinary(known: Known, address: Address) -> AddressView:
         mtu=0,
         kept=False,
         sockets=known.ordinary.users(address.address),
+        sent=None,
         preferred_for=address.preferred,
         valid_for=address.valid,
         released_in=None,
