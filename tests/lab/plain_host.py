@@ -6,9 +6,10 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from ipaddress import IPv6Address, IPv6Network
 
+from moorage.identity import Identity
 from moorage.kernel.addresses import Address, AddressFlags, NetlinkAddressTable
 from moorage.kernel.links import NetlinkLinkTable
 from moorage.kernel.monitor import Group, NetlinkMonitor
@@ -29,7 +30,7 @@ from moorage.wire.dhcp6 import (
     RapidCommit,
     decode_message,
 )
-from tests.domain import ANY, Client, ia, lease
+from tests.domain import ANY, Client, association, ia, lease
 
 FIXED = ServiceType.FIXED
 ANYWHERE = IPv6Network("::/0")
@@ -63,9 +64,16 @@ def set_up(prefix: IPv6Network, index: int, gateway: IPv6Address) -> None:
 class Host(Client):
     """The mobile host's DHCPv6 client, on real sockets."""
 
-    def __init__(self, lab: Lab, stack: ExitStack) -> None:
-        self.index, self.source = lab.node("mn").call(interface, "wl0")
-        super().__init__(clock=time.time, source=self.source)  # type: ignore[arg-type]
+    def __init__(
+        self,
+        lab: Lab,
+        stack: ExitStack,
+        name: str = "wl0",
+        identity: Identity | None = None,
+    ) -> None:
+        self.index, self.source = lab.node("mn").call(interface, name)
+        who = Identity.generate() if identity is None else identity
+        super().__init__(time.time, who, source=self.source)  # type: ignore[arg-type]
         self.node = lab.node("mn")
         self._socket = stack.enter_context(self.node.socket(socket.AF_INET6, socket.SOCK_DGRAM))
         self._socket.bind((str(self.source), CLIENT_PORT, 0, self.index))
@@ -84,17 +92,19 @@ class Host(Client):
         """Return the answer to a message and send by the router that gave it from now on."""
         for _ in range(20):
             self.send(self.sign(message))
-            try:
-                data, sender = self._socket.recvfrom(4096)
-            except TimeoutError:
-                continue
-            reply = decode_message(data)
-            assert isinstance(reply, Message)
-            router = IPv6Address(sender[0].partition("%")[0])
-            for prefix in {lease(reply).prefix} if reply.type is MessageType.REPLY else ():
-                self.node.call(set_up, prefix, self.index, router)
-            return reply
+            with suppress(TimeoutError):
+                return self.answer()
         raise AssertionError("no router answers")
+
+    def answer(self) -> Message:
+        """Return the next answer; send by the router that gave it what it gives a prefix for."""
+        data, sender = self._socket.recvfrom(4096)
+        reply = decode_message(data)
+        assert isinstance(reply, Message)
+        router = IPv6Address(sender[0].partition("%")[0])
+        if reply.type is MessageType.REPLY and association(reply).status is None:
+            self.node.call(set_up, lease(reply).prefix, self.index, router)
+        return reply
 
     def obtain(self, kind: ServiceType = FIXED) -> IPv6Network:
         """Return a new prefix."""
