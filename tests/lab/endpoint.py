@@ -1,4 +1,4 @@
-"""Somebody else's DHCPv6 client, or a relay agent, on the mobile host of a lab: real sockets."""
+"""Somebody else's DHCPv6 client, or a relay agent, on a host of a lab: real sockets."""
 
 from __future__ import annotations
 
@@ -29,9 +29,18 @@ PORT_7 = InterfaceId(b"port 7")
 class Endpoint(Client):
     """Sends from a port of the host; signs nothing and knows nothing of us."""
 
-    def __init__(self, lab: Lab, stack: ExitStack, port: int = CLIENT_PORT, **changes: Any) -> None:
-        self.node = lab.node("mn")
-        self.index, source = self.node.call(interface, "wl0")
+    def __init__(
+        self,
+        lab: Lab,
+        stack: ExitStack,
+        port: int = CLIENT_PORT,
+        *,
+        node: str = "mn",
+        link: str = "wl0",
+        **changes: Any,
+    ) -> None:
+        self.node = lab.node(node)
+        self.index, source = self.node.call(interface, link)
         clock: Any = time.time
         super().__init__(clock, None, speaks=False, source=source, **changes)
         self.socket = stack.enter_context(self.node.socket(socket.AF_INET6, socket.SOCK_DGRAM))
