@@ -5,7 +5,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
+import signal
 import socket
+import subprocess
+import tempfile
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -22,6 +27,7 @@ from moorage.numbers import (
 )
 from moorage.service import ServiceType
 from moorage.wire.app import Operation, Reason, Reply, Request
+from tests.native.checkers import Checker
 from tests.native.workshop import UNTOUCHED, Library, Outcome
 from tests.unit.api.conftest import FIXED, LASTING, LOOPBACK, Answering, Start, gives, refuses
 
@@ -209,10 +215,11 @@ def test_one_connection_for_all_calls(library: Library, start: Start, sock: sock
 
 
 def test_none_is_kept_after_nonsense(library: Library, start: Start, sock: socket.socket) -> None:
-    answerings: list[Answering] = [lambda request: [b"?"], gives(ADDRESS)]
+    answerings: list[Answering] = [lambda request: [b"?"], gives(ADDRESS), gives(ADDRESS)]
     daemon = start(lambda request: answerings.pop(0)(request))
-    assert [library.call(sock.fileno(), FIXED).status for _ in range(2)] == [FAILED, 0]
+    assert [library.call(sock.fileno(), FIXED).status for _ in range(3)] == [FAILED, 0, 0]
     assert len(daemon.connections) == 2
+    assert daemon.connections[0].recv(1) == b""
 
 
 def test_an_answer_too_many(library: Library, start: Start, sock: socket.socket) -> None:
@@ -286,6 +293,21 @@ def test_other_rights(library: Library, start: Start, sock: socket.socket, path:
     assert len(daemon.connections) == 3
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a program with his rights")
+def test_who_borrows_rights_does_not_choose_the_daemon(
+    probe: Callable[[Checker], list[str]], start: Start
+) -> None:
+    """A set-user-ID program ignores MOORAGE_SOCKET: it could be led to a daemon of its user's."""
+    daemon = start(gives(ADDRESS))
+    with tempfile.TemporaryDirectory() as folder:
+        [program] = probe(Checker("plain"))
+        borrowed = Path(shutil.copy(program, folder))
+        Path(folder).chmod(0o755)
+        borrowed.chmod(0o4755)
+        assert subprocess.run([borrowed, "refused"], user=65534, check=False).returncode == 0
+    assert daemon.requests == []
+
+
 # ---- threads and processes ------------------------------------------------------------------
 
 
@@ -304,16 +326,33 @@ def test_threads(library: Library, start: Start) -> None:
 
 
 def test_a_child(library: Library, start: Start, sock: socket.socket) -> None:
-    """A child and its parent call for the same socket at the same time."""
+    """A child and its parent call for the same socket, each over a connection of its own."""
     daemon = start(gives(ADDRESS))
+    library.setsc(sock, LASTING)
     child = os.fork()
     address = library.call(sock.fileno(), LASTING).address
     if child == 0:
         os._exit(address != ADDRESS.packed)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert address == ADDRESS.packed
-    assert len(daemon.subjects) == len(daemon.connections) == 2
+    assert (len(daemon.subjects), len(daemon.connections)) == (3, 2)
     assert len(set(daemon.subjects)) == 1
+
+
+def test_signals(library: Library, start: Start, sock: socket.socket) -> None:
+    """A signal while a call waits does not end it."""
+
+    def answer(request: Request) -> list[bytes]:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        return gives(ADDRESS)(request)
+
+    start(answer)
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        for _ in range(100):
+            assert library.setsc(sock, LASTING) == ADDRESS
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_copy_of_the_socket(library: Library, start: Start, sock: socket.socket) -> None:
