@@ -6,6 +6,9 @@ import itertools
 import os
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from moorage.errors import RequiredIPFailed, RequiredIPNotSupported, from_status
@@ -158,6 +161,21 @@ def await_reply(connection: socket.socket, request: Request) -> Reply:
         raise hung_up() from None
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An address that is held for as long as ``connection`` to the daemon lasts."""
+
+    address: IPv6Address
+    connection: socket.socket
+
+    def wait(self) -> None:
+        """Wait until the daemon hangs up, which then holds it no longer."""
+        self.connection.settimeout(None)
+        with suppress(ConnectionError):
+            while self.connection.recv(REPLY_LENGTH):
+                pass
+
+
 def granted(reply: Reply) -> Reply:
     """Return the reply, which grants what was asked for.
 
@@ -225,15 +243,22 @@ def setsc(
     return ask(request, sock).address
 
 
-def hold(service: ServiceType, *, timeout: float | None = None) -> Reply:
-    """Return the reply with an address of type ``service`` that no socket uses yet.
+@contextmanager
+def held(service: ServiceType, *, timeout: float | None = None) -> Iterator[Held]:
+    """Hold an address of type ``service`` that no socket uses yet.
 
-    It stays for the daemon's linger time, and for as long as sockets are bound to it.
+    In the end it stays for the daemon's linger time, and for as long as sockets are bound to it.
 
     Raises:
         SetscError: as `setsc` does.
     """
-    return ask(new_request(Operation.HOLD, service, on_net=False, timeout=timeout))
+    request = new_request(Operation.HOLD, service, on_net=False, timeout=timeout)
+    with closing(connect()) as connection:
+        try:
+            send(connection, request, None)
+        except ConnectionError:
+            raise hung_up() from None
+        yield Held(granted(await_reply(connection, request)).address, connection)
 
 
 def hung_up() -> RequiredIPFailed:

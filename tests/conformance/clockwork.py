@@ -112,6 +112,7 @@ class Clockwork:
         operation = Operation.HOLD if cookie is None else Operation.SETSC
         request = Request(1, operation, int(service), on_net, 0)
         await self._do(self._core.setsc("application", CALLER, request, cookie, self.clock.now))
+        await self._do(self._core.client_gone("application", self.clock.now))
         reply = self._replies.pop()
         assert reply.status == 0
         if cookie is not None:

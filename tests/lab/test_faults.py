@@ -71,8 +71,8 @@ def served(scene: Scene) -> bool:
 
 def let_linger_time_pass(scene: Scene) -> None:
     """Wait until an address is released that is given out only now and that no socket uses."""
-    client.hold(ServiceType.GRACEFUL_REPLACEMENT)
-    assert scene.of_type(ServiceType.GRACEFUL_REPLACEMENT)
+    with client.held(ServiceType.GRACEFUL_REPLACEMENT):
+        assert scene.of_type(ServiceType.GRACEFUL_REPLACEMENT)
     eventually(lambda: not scene.of_type(ServiceType.GRACEFUL_REPLACEMENT))
 
 

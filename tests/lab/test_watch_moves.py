@@ -85,7 +85,8 @@ def test_a_detached_host(scene: Scene) -> None:
 
 
 def test_an_address_that_a_command_line_holds(scene: Scene) -> None:
-    address = client.hold(LASTING).address
+    with client.held(LASTING) as held:
+        address = held.address
     with scene.host.call(moorage.watch, address) as watch:
         scene.lab.move("mn", scene.elsewhere)
         until(watch, moorage.Moved(address))

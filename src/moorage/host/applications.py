@@ -173,6 +173,10 @@ def _subject(request: Request, descriptors: list[int]) -> Subject | None:
             if sock.family != socket.AF_INET6:
                 raise ValueError("not an IPv6 socket")
             address = IPv6Address(sock.getsockname()[0])
-            return Subject(socket_cookie(sock), None if address.is_unspecified else address)
+            return Subject(
+                socket_cookie(sock),
+                None if address.is_unspecified else address,
+                counted=sock.type != socket.SOCK_RAW,
+            )
     except OSError as error:
         raise ValueError(f"not a socket: {error.strerror}") from None

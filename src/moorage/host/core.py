@@ -240,10 +240,12 @@ class HostCore:
         self._watching.begin(client, request, subject, now)
         return self._flush()
 
-    def client_gone(self, client: Hashable) -> None:
-        """Forget the requests of an application that has hung up."""
+    def client_gone(self, client: Hashable, now: float) -> list[Action]:
+        """Forget the requests of an application that has hung up, and what it held."""
         self._known.watchers.forget(client)
         self._demand.forget(client)
+        self._occupancy.hung_up(client, now)
+        return self._flush()
 
     def socket_destroyed(self, cookie: int, now: float) -> list[Action]:
         """Take in that a socket has ended."""

@@ -345,11 +345,11 @@ class _HostDaemon:
         if request.operation is Operation.WATCH and subject is not None:
             self._do(self._core.watch(application, request.id, subject, now))
         else:
-            cookie = None if subject is None else subject.cookie
+            cookie = subject.cookie if subject is not None and subject.counted else None
             self._do(self._core.setsc(application, application.caller, request, cookie, now))
 
     def _hung_up(self, application: Application) -> None:
-        self._core.client_gone(application)
+        self._do(self._core.client_gone(application, _now()))
 
     def _poll(self) -> None:
         self._timer = None

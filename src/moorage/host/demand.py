@@ -64,6 +64,7 @@ class Demand:
             now + timeout,
             decision.fresh,
             request.lifetime or None,
+            holds=request.operation is Operation.HOLD,
         )
         if reason is Reason.NONE:
             self._take(waiter, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from ipaddress import IPv6Address
 
 from moorage.host.actions import CountSockets, Persist, Reconcile
@@ -54,7 +54,10 @@ class Occupancy:
         if waiter.cookie is not None:
             lease.sockets.add(waiter.cookie)
             lease.step(Event.OPEN)
-        elif not lease.sockets:
+            return
+        if waiter.holds:
+            lease.holders.add(waiter.client)
+        if not lease.sockets:
             self.unused(lease, now)
 
     def fail(self, waiter: Waiter, reason: Reason, now: float) -> None:
@@ -83,6 +86,14 @@ class Occupancy:
             if not lease.sockets:
                 self.unused(lease, now)
         self._nonpersistent.poll(now)
+
+    def hung_up(self, client: Hashable, now: float) -> None:
+        """Take in that an application no longer holds what it held without a socket."""
+        for lease in self._known.leases.alive():
+            if client in lease.holders:
+                lease.holders.discard(client)
+                if not lease.sockets:
+                    self.unused(lease, now)
 
     def counted(self, address: IPv6Address, cookies: Collection[int], now: float) -> None:
         """Take in which sockets the kernel has on an address of ours.
@@ -127,7 +138,7 @@ class Occupancy:
 
     def unused(self, lease: Lease, now: float) -> None:
         """Let an address that no socket uses linger, unless it is one that stays."""
-        keeps = self._known.admission.policy.keeps(lease.type)
+        keeps = self._known.admission.policy.keeps(lease.type) or bool(lease.holders)
         stays = lease.kept or lease.stopgap or keeps or self._expected(lease)
         if stays and lease.state is not State.RETIRING:
             lease.step(Event.KEEP)

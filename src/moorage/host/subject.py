@@ -13,7 +13,9 @@ class Subject:
     Attributes:
         cookie: its name in this kernel.
         address: its source address, none if it has none yet.
+        counted: whether the kernel tells when it ends; raw sockets have to be looked for.
     """
 
     cookie: int
     address: IPv6Address | None
+    counted: bool = True

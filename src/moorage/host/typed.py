@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
@@ -26,6 +27,7 @@ class TypedAddress:
         linger_until: when it is released, while no socket uses it.
         counting: whether the kernel was asked who uses it, before it is released.
         sockets: the cookies of the sockets that use it.
+        holders: the applications that hold it without a socket, as long as they are connected.
     """
 
     type: ServiceType
@@ -40,6 +42,7 @@ class TypedAddress:
     linger_until: float = 0.0
     counting: bool = False
     sockets: set[int] = field(default_factory=set)
+    holders: set[Hashable] = field(default_factory=set)
 
     def step(self, event: Event) -> None:
         """Change the state as the life-cycle table says.
@@ -62,4 +65,5 @@ class TypedAddress:
     @property
     def lingers(self) -> bool:
         """Whether it waits for its release."""
-        return self.state is State.LINGERING or (self.state is State.RETIRING and not self.sockets)
+        unused = not (self.sockets or self.holders)
+        return self.state is State.LINGERING or (self.state is State.RETIRING and unused)

@@ -26,6 +26,7 @@ class Waiter:
         fresh: whether only an address will do that is new (ON_NET, draft section 6.2).
         lifetime: seconds to which the application limits the address, if it does.
         iaid: the lease that it waits for, or none if it waits for an ordinary address.
+        holds: whether it keeps the address, without a socket, for as long as it is connected.
     """
 
     client: Hashable
@@ -37,6 +38,7 @@ class Waiter:
     fresh: bool = False
     lifetime: int | None = None
     iaid: int | None = None
+    holds: bool = False
 
     @property
     def cookie(self) -> int | None:

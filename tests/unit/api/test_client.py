@@ -68,7 +68,8 @@ def test_options(start: Start, sock: socket.socket) -> None:
 
 def test_hold(start: Start) -> None:
     daemon = start(gives(LOOPBACK))
-    assert client.hold(FIXED).address == LOOPBACK
+    with client.held(FIXED) as held:
+        assert held.address == LOOPBACK
     assert [request.operation for request in daemon.requests] == [Operation.HOLD]
     assert daemon.subjects == []
 

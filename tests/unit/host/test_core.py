@@ -318,7 +318,7 @@ def test_an_application_that_hung_up_gets_no_answer(host: Host) -> None:
     host.network.silent = {WL0}
     number = host.setsc(LASTING, client="gone")
     other = host.setsc(LASTING, 2)
-    host.core.client_gone("gone")
+    host.do(host.core.client_gone("gone", host.now))
     host.network.silent = set()
     host.advance(1)
     assert number not in host.replies
@@ -328,7 +328,7 @@ def test_an_application_that_hung_up_gets_no_answer(host: Host) -> None:
 def test_nothing_is_asked_for_when_nobody_waits_any_more(host: Host) -> None:
     host.network.silent = {WL0}
     host.setsc(LASTING, client="gone")
-    host.core.client_gone("gone")
+    host.do(host.core.client_gone("gone", host.now))
     assert list(host.core.leases) == []
     host.network.heard.clear()
     host.advance(30)
@@ -460,10 +460,27 @@ def test_sockets_whose_end_is_not_announced_are_looked_at_again(linger: float) -
     assert not host.core.leases
 
 
-def test_hold_without_a_socket_lingers(host: Host) -> None:
+def test_what_is_held_without_a_socket_stays_while_its_holder_is_there(host: Host) -> None:
     assert host.ask(LASTING, None).status == 0
     [lease] = host.core.leases
-    assert lease.state is State.LINGERING
+    host.advance(300)
+    assert lease.state is State.READY
+    host.do(host.core.client_gone("application", host.now))
+    assert [each.state for each in host.core.leases] == [State.LINGERING]
+    host.advance(31)
+    assert not host.core.leases
+
+
+def test_sockets_come_and_go_while_an_address_is_held(host: Host) -> None:
+    address = host.ask(LASTING, None).address
+    assert host.ask(LASTING, 1).address == address
+    host.close(1)
+    host.advance(300)
+    assert host.ask(LASTING, 2).address == address
+    host.do(host.core.client_gone("application", host.now))
+    host.advance(300)
+    assert [lease.address for lease in host.core.leases] == [address]
+    host.close(2)
     host.advance(31)
     assert not host.core.leases
 

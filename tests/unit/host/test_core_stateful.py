@@ -237,7 +237,7 @@ class HostMachine(RuleBasedStateMachine):
 
     @rule(client=st.sampled_from("ab"))
     def hang_up(self, client: str) -> None:
-        self.host.core.client_gone(client)
+        self.host.do(self.host.core.client_gone(client, self.host.now))
         self.watching.discard(client)
 
     @precondition(lambda self: self.users())

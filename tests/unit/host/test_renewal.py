@@ -328,6 +328,7 @@ def test_the_new_address_is_there_as_soon_as_the_old_one_is_replaced(host: Host)
 
 def test_no_new_address_is_asked_for_when_nobody_uses_the_old_one(host: Host) -> None:
     host.ask(GRACEFUL, None)
+    host.do(host.core.client_gone("application", host.now))
     move(host)
     [old] = host.core.leases
     assert state(old) is State.RETIRING
@@ -418,7 +419,7 @@ def test_an_application_that_hangs_up_leaves_the_successor(host: Host) -> None:
     held(host, GRACEFUL)
     host.network.silent = {WL0}
     host.advance(AGE)
-    host.core.client_gone("application")
+    host.do(host.core.client_gone("application", host.now))
     assert len(host.core.leases) == 2
     host.network.silent = set()
     host.advance(200)

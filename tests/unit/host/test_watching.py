@@ -119,7 +119,7 @@ def test_nobody_is_told_of_the_addresses_of_others(host: Host) -> None:
 
 def test_one_that_has_hung_up_is_told_nothing(host: Host) -> None:
     watched(host, LASTING)
-    host.core.client_gone("application")
+    host.do(host.core.client_gone("application", host.now))
     host.detach()
     assert told(host) == []
 
