@@ -74,7 +74,9 @@ def kea(node: Node, router: Router) -> Iterator[None]:
             }
         ],
         "loggers": [
-            {"name": "kea-dhcp6", "output_options": [{"output": "stderr"}], "severity": "INFO"}
+            {"name": "kea-dhcp6", "output_options": [{"output": "stderr"}], "severity": "INFO"},
+            # A line for each lease would fill the pipe that nobody reads any longer.
+            {"name": "kea-dhcp6.leases", "severity": "WARN"},
         ],
     }
     config = _config(node, "kea.conf", msgspec.json.encode({"Dhcp6": settings}).decode())
