@@ -19,7 +19,7 @@ from moorage.router.events import RouterEvent
 from moorage.router.inbox import Arrival
 from moorage.router.mirror import Mirror
 from moorage.router.reconfigure import ReconfigureKeys
-from moorage.router.server import DelegationServer
+from moorage.router.server import DelegationServer, Draft
 from moorage.service import ServiceType
 from moorage.store.memory import MemoryStore
 from moorage.store.model import Binding
@@ -73,6 +73,14 @@ class Clock:
         return self.now
 
 
+async def answer(server: DelegationServer, link: AccessLink, arrival: Arrival) -> bytes | None:
+    """Return the datagram that answers another one, which came by a link."""
+    found = server.draft(link, arrival)
+    if isinstance(found, Draft):
+        [found] = await server.settle([found])
+    return found
+
+
 class Site:
     """One router of a domain: its server, with the store's present state as its mirror."""
 
@@ -95,9 +103,10 @@ class Site:
     def prepare(self, changes: Sequence[Change]) -> None:
         self.prepared += changes
 
-    def committed(self, changes: Sequence[Change], revision: int) -> None:
+    def committed(self, commits: Sequence[tuple[int, Sequence[Change]]]) -> None:
         self.prepared = []
-        self.changes += changes
+        for _, changes in commits:
+            self.changes += changes
 
     def abandoned(self, changes: Sequence[Change]) -> None:
         self.prepared = []
@@ -114,7 +123,11 @@ class Site:
     async def send(self, arrival: Arrival) -> bytes | None:
         """Return the datagram that answers another one."""
         await self.look()
-        return await self.server.handle(self.link, arrival)
+        return await self.answer(arrival)
+
+    async def answer(self, arrival: Arrival) -> bytes | None:
+        """Return the same, upon what is known of the store."""
+        return await answer(self.server, self.link, arrival)
 
     async def look(self) -> None:
         """Know what the store holds."""

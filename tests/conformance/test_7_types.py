@@ -58,14 +58,15 @@ class Following(Site):
     async def look(self) -> None:
         """Nobody else changes anything."""
 
-    def committed(self, changes: Sequence[Change], revision: int) -> None:
-        for change in changes:
-            before = self.get(change.prefix)
-            if isinstance(change, Delete):
-                self.mirror.learn(BindingGone(revision, change.prefix), self._time())
-            else:
-                self.mirror.learn(BindingChanged(revision, change.binding), self._time())
-                self.expiry.note(change.binding, before)
+    def committed(self, commits: Sequence[tuple[int, Sequence[Change]]]) -> None:
+        for revision, changes in commits:
+            for change in changes:
+                before = self.get(change.prefix)
+                if isinstance(change, Delete):
+                    self.mirror.learn(BindingGone(revision, change.prefix), self._time())
+                else:
+                    self.mirror.learn(BindingChanged(revision, change.binding), self._time())
+                    self.expiry.note(change.binding, before)
 
     def get(self, prefix: IPv6Network) -> Binding | None:
         known = self.mirror.get(prefix)
@@ -74,7 +75,7 @@ class Following(Site):
     async def expire(self) -> None:
         """End what is over."""
         for change in self.expiry.due(self.get, self._time()):
-            self.committed([change], await self.store.commit([change]))
+            self.committed([(await self.store.commit([change]), [change])])
 
 
 async def days_of_a_network() -> list[Given]:

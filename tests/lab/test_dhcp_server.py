@@ -181,10 +181,11 @@ class Learner:
     def prepare(self, changes: Sequence[Change]) -> None:
         pass
 
-    def committed(self, changes: Sequence[Change], revision: int) -> None:
-        for change in changes:
-            assert not isinstance(change, Delete)
-            self._mirror.learn(BindingChanged(revision, change.binding), time.time())
+    def committed(self, commits: Sequence[tuple[int, Sequence[Change]]]) -> None:
+        for revision, changes in commits:
+            for change in changes:
+                assert not isinstance(change, Delete)
+                self._mirror.learn(BindingChanged(revision, change.binding), time.time())
 
     def abandoned(self, changes: Sequence[Change]) -> None:
         pass

@@ -43,7 +43,6 @@ from moorage.store.protocol import (
     BindingStore,
     Change,
     Compacted,
-    Conflict,
     Delete,
     RouterChanged,
     StoreError,
@@ -275,17 +274,18 @@ class _RouterDaemon:
         """Undo what was prepared."""
         self._forwarding.update([change.prefix for change in changes])
 
-    def committed(self, changes: Sequence[Change], revision: int) -> None:
-        """Follow our own changes before the client has its answer."""
+    def committed(self, commits: Sequence[tuple[int, Sequence[Change]]]) -> None:
+        """Follow our own changes before the clients have their answers."""
         now = time.time()
-        for change in changes:
-            if not isinstance(change, Delete):
-                before = self._binding(change.prefix)
-                self._mirror.learn(BindingChanged(revision, change.binding), now)
-                self._expiry.note(change.binding, before)
-                self._account.changed(before, change.binding)
-                self._watch.expect(change.binding)
-        self._forwarding.update([change.prefix for change in changes])
+        for revision, changes in commits:
+            for change in changes:
+                if not isinstance(change, Delete):
+                    before = self._binding(change.prefix)
+                    self._mirror.learn(BindingChanged(revision, change.binding), now)
+                    self._expiry.note(change.binding, before)
+                    self._account.changed(before, change.binding)
+                    self._watch.expect(change.binding)
+        self._forwarding.update([each.prefix for _, changes in commits for each in changes])
         self._set_timer()
 
     async def _register(self) -> None:
@@ -305,13 +305,11 @@ class _RouterDaemon:
     async def _commit_each(self, changes: Sequence[Change]) -> None:
         """Commit each change for itself; where somebody else was faster, he is right."""
         for start in range(0, len(changes), _TOGETHER):
-            commits = (self._store.commit([each]) for each in changes[start : start + _TOGETHER])
-            results = await asyncio.gather(*commits, return_exceptions=True)
-            for result in results:
-                if isinstance(result, StoreError):
-                    self._complaints.complain("change", "the store", result)
-                elif isinstance(result, BaseException) and not isinstance(result, Conflict):
-                    raise result
+            portion = changes[start : start + _TOGETHER]
+            try:
+                await self._store.commit_each([[each] for each in portion])
+            except StoreError as error:
+                self._complaints.complain("change", "the store", error)
 
     # ---- time ----------------------------------------------------------------------------------
 

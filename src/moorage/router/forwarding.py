@@ -55,7 +55,7 @@ class Forwarding:
         self._done: dict[IPv6Network, Known] = {}
         self._prepared: dict[IPv6Network, list[Route]] = {}
         self._failed: set[Route] = set()
-        self._at: dict[Place, tuple[IPv6Network, ...]] = {}
+        self._at: dict[Place, dict[IPv6Network, None]] = {}
         self.reconciled = Distribution()
         """How long it took to make everything as it should be."""
 
@@ -223,15 +223,12 @@ class Forwarding:
     ) -> None:
         for place in before:
             if place not in after:
-                others = tuple(one for one in self._at.get(place, ()) if one != prefix)
-                if others:
-                    self._at[place] = others
-                else:
+                others = self._at.get(place, {})
+                others.pop(prefix, None)
+                if not others:
                     self._at.pop(place, None)
         for place in after:
-            here = self._at.get(place, ())
-            if prefix not in here:
-                self._at[place] = (*here, prefix)
+            self._at.setdefault(place, {})[prefix] = None
 
     def _note(self, failures: Sequence[Failure]) -> None:
         """Complain of what failed, and do not take it for done."""

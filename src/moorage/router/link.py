@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from moorage.complaints import Complaints
 from moorage.kernel.links import Link
 from moorage.router.advertising import Advertiser, Send, advertisement
 from moorage.router.config import AccessLink, RouterConfig
 from moorage.router.inbox import Inbox, Work
-from moorage.router.server import DelegationServer
+from moorage.router.server import DelegationServer, Draft
 from moorage.router.sockets import DhcpSocket, NewcomerSocket, RouterSocket
 from moorage.wire import nd
 from moorage.wire.errors import WireError
@@ -98,21 +98,40 @@ class LinkServer:
         self._answer_some()
 
     def _answer_some(self) -> None:
+        pending: list[tuple[Work, Draft]] = []
         while (work := self._inbox.take()) is not None:
-            task = self._loop.create_task(self._answer(work))
+            found = self._draft(work)
+            if isinstance(found, Draft):
+                pending.append((work, found))
+            else:
+                self._done(work, found)
+        if pending:
+            task = self._loop.create_task(self._settle(pending))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, work: Work) -> None:
+    def _draft(self, work: Work) -> Draft | bytes | None:
         try:
-            reply = await self._server.handle(self._link, work.arrival)
+            return self._server.draft(self._link, work.arrival)
+        except Exception as error:  # a mistake of ours must not cost others their answers
+            self._loop.call_exception_handler({"message": "DHCPv6 message", "exception": error})
+            return None
+
+    async def _settle(self, pending: Sequence[tuple[Work, Draft]]) -> None:
+        replies: Sequence[bytes | None] = [None] * len(pending)
+        try:
+            replies = await self._server.settle([draft for _, draft in pending])
         finally:
-            self._inbox.done(work)
+            for (work, _), reply in zip(pending, replies, strict=True):
+                self._done(work, reply)
+        self._answer_some()
+
+    def _done(self, work: Work, reply: bytes | None) -> None:
+        self._inbox.done(work)
         if reply is not None:
             # The client of a link that goes away just now asks again elsewhere.
             with contextlib.suppress(OSError):
                 self._dhcp.send(reply, work.arrival.source)
-        self._answer_some()
 
     def _read_solicitations(self) -> None:
         while (received := self._routers.receive()) is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field
 from ipaddress import IPv6Network
 from secrets import token_bytes
 from time import perf_counter
@@ -58,11 +59,36 @@ class Follower(Protocol):
     def prepare(self, changes: Sequence[Change]) -> None:
         """Be ready: others may hear of the changes, and act, before `committed` is called."""
 
-    def committed(self, changes: Sequence[Change], revision: int) -> None:
-        """Follow changes that are in the store, before the answer leaves."""
+    def committed(self, commits: Sequence[tuple[int, Sequence[Change]]]) -> None:
+        """Follow commits that are in the store, by revision, before the answers leave."""
 
     def abandoned(self, changes: Sequence[Change]) -> None:
         """Undo what was prepared: the changes are not in the store."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """What was decided about a message.
+
+    Attributes:
+        link: by which the message came.
+        arrival: as it came.
+        relayed: what relay agents have put around it.
+        request: what it asks for.
+        decision: what is to be done, and answered.
+        decided: when that was decided, seconds since 1970.
+        settled: the store agrees, or need not be asked.
+        rivals: prefixes that turned out to be somebody else's.
+    """
+
+    link: AccessLink
+    arrival: Arrival
+    relayed: Relayed | None
+    request: Request
+    decision: Decision
+    decided: float
+    settled: bool = False
+    rivals: set[IPv6Network] = field(default_factory=set)
 
 
 class DelegationServer:
@@ -117,8 +143,12 @@ class DelegationServer:
         client = client_of(datagram) or b""
         return client, bool(self._mirror.holdings.of_client(client))
 
-    async def handle(self, link: AccessLink, arrival: Arrival) -> bytes | None:
-        """Return the datagram that answers one that came by ``link``, if any does."""
+    def draft(self, link: AccessLink, arrival: Arrival) -> Draft | bytes | None:
+        """Decide about a datagram that came by ``link``, upon what is known.
+
+        Returns the answer if it may leave at once, a draft for `settle` if the store has to agree,
+        None if nothing is to be answered.
+        """
         started = perf_counter()
         try:
             relayed, message, place = self._open(link, arrival)
@@ -128,27 +158,58 @@ class DelegationServer:
             if isinstance(request.standing, Rejected):
                 self._complain("DHCPv6 signature", link, arrival, request.standing.why)
             self.reconfigurer.heard(request.client, message.type)
-            decision = await self._settle(request, started)
+            now = self._clock()
+            decision = self._decide(request, self._mirror.of_client(request.client), (), now)
         except WireError as error:
             self._complain("malformed DHCPv6 message", link, arrival, error)
         except Discarded as error:
             self._complain("DHCPv6 message", link, arrival, error)
-        except StoreError as error:
-            self._complaints.complain("DHCPv6 message", "everybody", error)
         else:
-            for refused in decision.refused:
-                self._account.refused(request.client, refused.type, refused.reason, link.interface)
-            if decision.reply is None:
-                self._account.postponed += 1
-                return None
-            self._account.answered[message.type] += 1
-            started = perf_counter()
-            reply = decision.reply.encode()
-            if relayed is not None:
-                reply = relayed.reply(reply)
-            self._account.took(Phase.REPLY, started)
-            return reply
+            self._account.took(Phase.DECIDE, started)
+            draft = Draft(link, arrival, relayed, request, decision, now)
+            draft.settled = not decision.changes and _needs_no_store(decision, message.type)
+            return self._answer(draft) if draft.settled else draft
         return None
+
+    async def settle(self, drafts: Sequence[Draft]) -> list[bytes | None]:
+        """Return the answers, where there are any, once what they say is on the disk.
+
+        The store confirms what was decided when it takes the changes. What it does not take is
+        decided anew, upon what it has; and so is what changes nothing, since it may know more.
+        """
+        left = list(drafts)
+        try:
+            for _ in range(_ATTEMPTS):
+                await self._commit([draft for draft in left if draft.decision.changes])
+                left = [draft for draft in left if not draft.settled]
+                left = [draft for draft in left if await self._again(draft)]
+                if not left:
+                    break
+            for draft in left:
+                why = "others are changing the same bindings"
+                self._complain("DHCPv6 message", draft.link, draft.arrival, why)
+        except StoreError as error:
+            for _ in left:
+                self._complaints.complain("DHCPv6 message", "everybody", error)
+        return [self._answer(draft) if draft.settled else None for draft in drafts]
+
+    def _answer(self, draft: Draft) -> bytes | None:
+        """Return the datagram that tells what was decided."""
+        request, decision = draft.request, draft.decision
+        self._remember(decision.waiting, draft.decided)
+        for refused in decision.refused:
+            link = draft.link.interface
+            self._account.refused(request.client, refused.type, refused.reason, link)
+        if decision.reply is None:
+            self._account.postponed += 1
+            return None
+        self._account.answered[request.message.type] += 1
+        started = perf_counter()
+        reply = decision.reply.encode()
+        if draft.relayed is not None:
+            reply = draft.relayed.reply(reply)
+        self._account.took(Phase.REPLY, started)
+        return reply
 
     def _complain(self, kind: str, link: AccessLink, arrival: Arrival, why: object) -> None:
         self._complaints.complain(kind, f"{arrival.source} on {link.interface}", why)
@@ -187,72 +248,77 @@ class DelegationServer:
             standing=examine(datagram, message, on_demand, source, place.segment.id, self._clock()),
         )
 
-    async def _settle(self, request: Request, started: float) -> Decision:
-        """Decide until what was decided upon is still so when it is committed.
-
-        Work for this message has ``started`` then, by `perf_counter`.
-
-        The first decision is upon what we know: the store confirms it when it takes the changes.
-        One that changes nothing, and is no mere offer, is made upon the store itself, which may
-        know more.
-        """
-        rivals: set[IPv6Network] = set()
+    def _decide(
+        self,
+        request: Request,
+        bindings: Sequence[Binding],
+        rivals: Container[IPv6Network],
+        now: float,
+    ) -> Decision:
+        """Decide upon the bindings of the client; others have the prefixes of ``rivals``."""
 
         def taken(prefix: IPv6Network) -> bool:
             return prefix in self._mirror or prefix in rivals
 
-        bindings: Sequence[Binding] = self._mirror.of_client(request.client)
-        sure = request.message.type in _WITHOUT_BINDINGS
-        for _ in range(_ATTEMPTS):
-            now = self._clock()
-            decision = decide(
-                request,
-                Situation(
-                    config=self._config,
-                    terms=self._terms,
-                    bindings=tuple(bindings),
-                    taken=taken,
-                    prefixes=self._prefixes,
-                    given=self._given,
-                    keys=self._keys,
-                    waiting=self._waiting,
-                    now=now,
-                ),
-            )
-            self._account.took(Phase.DECIDE, started)
-            if not decision.changes:
-                offer = decision.reply is not None and decision.reply.type is MessageType.ADVERTISE
-                if sure or offer:
-                    self._remember(decision.waiting, now)
-                    return decision
-            elif await self._commit(decision.changes, rivals):
-                self._remember(decision.waiting, now)
-                return decision
-            bindings = await self._store.of_client(request.client)
-            started, sure = perf_counter(), True
-        raise Discarded("others are changing the same bindings")
+        return decide(
+            request,
+            Situation(
+                config=self._config,
+                terms=self._terms,
+                bindings=tuple(bindings),
+                taken=taken,
+                prefixes=self._prefixes,
+                given=self._given,
+                keys=self._keys,
+                waiting=self._waiting,
+                now=now,
+            ),
+        )
 
     def _given(self, kind: ServiceType | None) -> int:
         return self._mirror.holdings.given(self._config.id, kind)
 
-    async def _commit(self, changes: Sequence[Change], rivals: set[IPv6Network]) -> bool:
-        """Commit, and have the kernel follow; False: somebody else was faster."""
+    async def _commit(self, drafts: Sequence[Draft]) -> None:
+        """Commit what was decided, each for itself, and have the kernel follow.
+
+        A draft that somebody else was faster than is not settled.
+        """
+        if not drafts:
+            return
         started = perf_counter()
+        changes = [change for draft in drafts for change in draft.decision.changes]
         self._follower.prepare(changes)
         prepared = perf_counter()
         try:
-            revision = await self._store.commit(changes)
-        except Conflict as conflict:
-            self._follower.abandoned(changes)
-            rivals.add(conflict.prefix)
-            return False
+            outcomes = await self._store.commit_each([draft.decision.changes for draft in drafts])
         except StoreError:
             self._follower.abandoned(changes)
             raise
         committed = self._account.took(Phase.COMMIT, prepared)
-        self._follower.committed(changes, revision)
+        commits: list[tuple[int, Sequence[Change]]] = []
+        for draft, outcome in zip(drafts, outcomes, strict=True):
+            if isinstance(outcome, Conflict):
+                self._follower.abandoned(draft.decision.changes)
+                draft.rivals.add(outcome.prefix)
+            else:
+                draft.settled = True
+                commits.append((outcome, draft.decision.changes))
+        self._follower.committed(commits)
         self._account.took(Phase.KERNEL, committed - (prepared - started))
-        return True
+
+    async def _again(self, draft: Draft) -> bool:
+        """Decide upon what the store has; whether that leads to changes."""
+        bindings = await self._store.of_client(draft.request.client)
+        started = perf_counter()
+        draft.decided = self._clock()
+        try:
+            draft.decision = self._decide(draft.request, bindings, draft.rivals, draft.decided)
+        except Discarded as error:
+            self._complain("DHCPv6 message", draft.link, draft.arrival, error)
+            return False
+        self._account.took(Phase.DECIDE, started)
+        draft.settled = not draft.decision.changes
+        return not draft.settled
 
     def _remember(self, waiting: frozenset[IPv6Network], now: float) -> None:
         """Note since when keyless clients have been asking."""
@@ -263,3 +329,9 @@ class DelegationServer:
         for prefix in waiting:
             if len(self._waiting) < _WAITING:
                 self._waiting.setdefault(prefix, now)
+
+
+def _needs_no_store(decision: Decision, asked: MessageType) -> bool:
+    """Whether a decision that changes nothing is right whatever the store knows: a mere offer."""
+    offers = decision.reply is not None and decision.reply.type is MessageType.ADVERTISE
+    return offers or asked in _WITHOUT_BINDINGS

@@ -130,7 +130,7 @@ async def test_nobody_is_told_that_he_has_nothing_before_the_store_is_asked() ->
     prefix = await client.acquire(site, FIXED)
     late = Site(router_config(2), domain.store, domain.clock)
     rebind = client.sign(client.rebind(prefix, FIXED))
-    reply = await late.server.handle(late.link, Arrival(rebind, client.source))
+    reply = await late.answer(Arrival(rebind, client.source))
     assert reply is not None
     message = decode_message(reply)
     assert isinstance(message, Message)

@@ -38,7 +38,7 @@ from moorage.store.memory import MemoryStore
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import BindingChanged, Change, Conflict, Delete, Event, RouterChanged
 from moorage.wire.dhcp6 import Message, MessageType, RapidCommit, decode_message
-from tests.domain import SOURCE, START, Client, Clock, association, ia, lease
+from tests.domain import SOURCE, START, Client, Clock, answer, association, ia, lease
 from tests.forwarding_network import (
     INTERFACES,
     MAC,
@@ -145,11 +145,12 @@ class Router:
             change.binding for change in changes if not isinstance(change, Delete)
         )
 
-    def committed(self, changes: Sequence[Change], revision: int) -> None:
-        for change in changes:
+    def committed(self, commits: Sequence[tuple[int, Sequence[Change]]]) -> None:
+        changes = [(revision, change) for revision, changes in commits for change in changes]
+        for revision, change in changes:
             if not isinstance(change, Delete):
                 self.mirror.learn(BindingChanged(revision, change.binding), self.clock())
-        self.forwarding.update([change.prefix for change in changes])
+        self.forwarding.update([change.prefix for _, change in changes])
 
     def abandoned(self, changes: Sequence[Change]) -> None:
         self.forwarding.update([change.prefix for change in changes])
@@ -203,7 +204,7 @@ class World:
     def send(self, message: Message) -> None:
         """Have the host send a message where it is."""
         datagram = self.host.sign(message)
-        work = self.at.server.handle(self.at.config.access[0], Arrival(datagram, SOURCE))
+        work = answer(self.at.server, self.at.config.access[0], Arrival(datagram, SOURCE))
         self.exchanges.append(self.loop.create_task(work))
         self.turn()
 
