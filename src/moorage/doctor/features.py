@@ -193,7 +193,14 @@ def _tunnel_source() -> str:
 def _packet_filter() -> str:
     packet_filter = SidFilter()
     packet_filter.resync(
-        FilterState(frozenset({"lo"}), _BLOCK, _SID, frozenset({_ADDRESS}), prefix_length=64)
+        FilterState(
+            access=frozenset({"lo"}),
+            block=_BLOCK,
+            up_sid=_SID,
+            routers=frozenset({_ADDRESS}),
+            prefix_length=64,
+            local=frozenset({("lo", _BLOCK)}),
+        )
     )
     packet_filter.remove()
     return ""
