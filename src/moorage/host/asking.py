@@ -11,6 +11,7 @@ from moorage.host.config import Obedience
 from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.outcome import Association, Granted, NotUnderstood
+from moorage.host.owed import Owed
 from moorage.host.recovery import Recovery
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType
@@ -139,17 +140,40 @@ class Asking:
         self._known.requester.hand_back(given.interface, lease.domain, unwanted_, given.server, now)
 
     def give_back(self, lease: Lease, now: float) -> None:
-        """Release the prefix of a lease that has ended, if its network can be reached."""
+        """Release the prefix of a lease that has ended, as soon as its network can be reached."""
+        self._known.debts.add(
+            Owed(lease.association, lease.domain, lease.server, lease.valid_until)
+        )
         if lease.served and lease.path is not None:
-            self._known.requester.start(
-                MessageType.RELEASE,
-                lease.path.interface,
-                [lease.association],
-                now,
-                domain=lease.domain,
-                server=lease.server,
-            )
+            place = lease.path.interface, lease.domain, lease.server
+            self._release(*place, [lease.association], now)
             self.send(now)
+
+    def pay_debts(self, now: float) -> None:
+        """Release what is owed to networks that are there again."""
+        known = self._known
+        known.debts.forget_expired(now)
+        payable: dict[tuple[int, bytes, bytes], list[Association]] = {}
+        for owed in known.debts.all():
+            links = (x for x in known.lanes.links(owed.lane) if x.domain(now) == owed.domain)
+            link = next(links, None)
+            if link is not None and not known.requester.releases(owed.association.iaid):
+                place = link.interface, owed.domain, owed.server
+                payable.setdefault(place, []).append(owed.association)
+        for place, associations in payable.items():
+            self._release(*place, associations, now)
+
+    def _release(
+        self,
+        interface: int,
+        domain: bytes,
+        server: bytes,
+        associations: list[Association],
+        now: float,
+    ) -> None:
+        self._known.requester.start(
+            MessageType.RELEASE, interface, associations, now, domain=domain, server=server
+        )
 
     def send(self, now: float) -> None:
         """Send what is due."""

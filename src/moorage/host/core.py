@@ -96,7 +96,8 @@ class HostCore:
     @property
     def memory(self) -> Memory:
         """What the next life has to know."""
-        return Memory(self.leases, self._known.attachments.last)
+        known = self._known
+        return Memory(self.leases, known.attachments.last, known.debts.all())
 
     def attachment(self, interface: int) -> Attachment | None:
         """Return where an interface is attached, if it is."""
@@ -149,6 +150,8 @@ class HostCore:
     def restore(self, memory: Memory) -> list[Action]:
         """Take up what an earlier life knew, and find out who uses its addresses."""
         self._known.attachments.remember(memory.links)
+        for owed in memory.owed:
+            self._known.debts.add(owed)
         if not memory.whole:
             self._recovery.begin()
         for lease in memory.leases:

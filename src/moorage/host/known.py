@@ -17,6 +17,7 @@ from moorage.host.leases import FIXED_IAIDS, Leases
 from moorage.host.naming import Naming
 from moorage.host.networks import Networks
 from moorage.host.ordinary import OrdinaryAddresses
+from moorage.host.owed import Debts
 from moorage.host.requester import DuidOf, Requester
 from moorage.host.waiting import Waiting
 from moorage.host.watchers import Watchers
@@ -40,6 +41,7 @@ class Known:
         self.requester = Requester(duid_of, random)
         self.networks = Networks(self.requester)
         self.leases = Leases()
+        self.debts = Debts()
         self.waiting = Waiting()
         self.ordinary = OrdinaryAddresses()
         self.naming = Naming(config.dns)
@@ -73,12 +75,15 @@ class Known:
         """Return an IAID that no lease has, for a prefix of a type or of the network's choice."""
         if type_ is ServiceType.FIXED:
             for iaid in range(FIXED_IAIDS):
-                if iaid not in self.leases and not self.requester.releases(iaid):
+                if not (self._has(iaid) or self.requester.releases(iaid)):
                     return iaid
         while True:
             iaid = self.random.randrange(FIXED_IAIDS, 1 << 32)
-            if iaid not in self.leases:
+            if not self._has(iaid):
                 return iaid
+
+    def _has(self, iaid: int) -> bool:
+        return iaid in self.leases or iaid in self.debts
 
     def tell(self, event: HostEvent) -> None:
         """Tell whoever wants to know what happened; the applications concerned among them."""

@@ -257,6 +257,7 @@ class Movement:
             self._demand.policy_changed(now)
         self._stopgap.review(now)
         self._asking.request_missing(now)
+        self._asking.pay_debts(now)
         self._settle(now)
         for interface in self._soliciting.poll(now):
             self._known.out.append(SolicitRouters(interface))

@@ -79,7 +79,15 @@ class NotUnderstood:
     alone: bool
 
 
-Outcome = Granted | Refused | Lost | NotUnderstood
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The network took a prefix back, or does not answer."""
+
+    association: Association
+    interface: int
+
+
+Outcome = Granted | Refused | Lost | NotUnderstood | Released
 
 
 def refusal(

@@ -19,6 +19,7 @@ from moorage.host.outcome import (
     NotUnderstood,
     Outcome,
     Refused,
+    Released,
     offered,
     outcome,
     refusal,
@@ -211,15 +212,19 @@ class Requester:
         return min((exchange.clock.due for exchange in self._exchanges.values()), default=None)
 
     def settle(self, now: float) -> list[Outcome]:
-        """Decide the Solicits for which the time to collect offers is over.
+        """Decide the Solicits for which the time to collect offers is over, and give up Releases.
 
-        One with an offer to take becomes a Request (RFC 8415 section 18.2.9); one that was only
-        refused has failed.
+        A Solicit with an offer to take becomes a Request (RFC 8415 section 18.2.9); one that was
+        only refused has failed.
         """
         outcomes: list[Outcome] = []
         for exchange in list(self._exchanges.values()):
-            if exchange.offers and exchange.clock.due <= now:
+            if exchange.clock.due > now:
+                continue
+            if exchange.offers:
                 outcomes += self._choose(exchange, now)
+            elif exchange.type is MessageType.RELEASE and exchange.clock.exhausted:
+                outcomes += self._released(exchange)
         return outcomes
 
     def poll(self, now: float) -> list[Transmission]:
@@ -230,8 +235,7 @@ class Requester:
                 continue
             if exchange.clock.exhausted:
                 if exchange.type is not MessageType.REQUEST:
-                    del self._exchanges[exchange.transaction_id]
-                    continue
+                    continue  # a Release, which `settle` gives up
                 # Its server does not answer: look for others (RFC 8415 section 18.2.2).
                 exchange = self._become(exchange, MessageType.SOLICIT, None, now)
             link = self._link(exchange.interface)
@@ -274,8 +278,7 @@ class Requester:
             return []
         if exchange.type is MessageType.RELEASE:
             # Whatever its status, the prefix is no longer ours (RFC 8415 section 18.2.10.3).
-            del self._exchanges[exchange.transaction_id]
-            return []
+            return self._released(exchange)
         if exchange.type is MessageType.INFORMATION_REQUEST:
             if ondemand is not None:
                 del self._exchanges[exchange.transaction_id]
@@ -387,6 +390,10 @@ class Requester:
         else:
             exchange.clock.relax(now)
         return outcomes
+
+    def _released(self, exchange: Exchange) -> list[Outcome]:
+        del self._exchanges[exchange.transaction_id]
+        return [Released(each, exchange.interface) for each in exchange.associations]
 
     def _later(self, exchange: Exchange, found: Outcome) -> bool:
         """Whether a Rebind is to come again later: its retransmission is the later try.

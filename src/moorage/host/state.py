@@ -16,6 +16,8 @@ import msgspec
 from moorage.host.attachment import Traits
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
+from moorage.host.outcome import Association
+from moorage.host.owed import Owed
 from moorage.host.reach import Path, Reach, Reachability
 from moorage.service import ServiceType
 
@@ -31,11 +33,13 @@ class Memory:
     Attributes:
         leases: those that have an address.
         links: what the last link of each interface was, by the interface's name.
+        owed: prefixes that their networks have still to get back.
         whole: whether nothing of it is lost.
     """
 
     leases: Collection[Lease] = ()
     links: Mapping[str, Traits] = field(default_factory=dict)
+    owed: Collection[Owed] = ()
     whole: bool = True
 
 
@@ -73,10 +77,20 @@ class _SavedLink(msgspec.Struct, frozen=True):
     prefixes: list[str]
 
 
+class _SavedOwed(msgspec.Struct, frozen=True):
+    iaid: int
+    type: int
+    prefix: str
+    domain: str
+    server: str
+    until: float
+
+
 class _Saved(msgspec.Struct, frozen=True):
     version: int
     leases: list[_SavedLease]
     links: dict[str, _SavedLink]
+    owed: list[_SavedOwed]
 
 
 class StateFile:
@@ -98,6 +112,7 @@ class StateFile:
             1,
             [self._pack(lease, name_of) for lease in leases],
             {name: _pack_link(link) for name, link in memory.links.items()},
+            [self._pack_owed(owed) for owed in memory.owed],
         )
         draft = self._path.with_suffix(".new")
         with draft.open("wb") as file:
@@ -124,12 +139,13 @@ class StateFile:
             saved = msgspec.json.decode(self._path.read_bytes(), type=_Saved)
             leases = [self._unpack(lease, index_of, now) for lease in saved.leases]
             links = {name: _unpack_link(link) for name, link in saved.links.items()}
+            owed = [self._unpack_owed(each) for each in saved.owed]
         except FileNotFoundError:
             return Memory(whole=False)
         except (msgspec.DecodeError, ValueError) as error:
             raise StateError(f"{self._path}: {error}") from None
         over = {lease.type for lease in leases if lease.valid_until <= now}
-        return Memory(leases, links, whole=ServiceType.FIXED not in over)
+        return Memory(leases, links, owed, whole=ServiceType.FIXED not in over)
 
     def put_aside(self) -> FilePath:
         """Move a file that cannot be understood out of the way; return where it is.
@@ -189,6 +205,26 @@ class StateFile:
             spent=saved.spent,
             preferred_until=saved.preferred_until - self._epoch,
             valid_until=saved.valid_until - self._epoch,
+        )
+
+    def _pack_owed(self, owed: Owed) -> _SavedOwed:
+        association = owed.association
+        assert association.type is not None
+        return _SavedOwed(
+            association.iaid,
+            int(association.type),
+            str(association.prefix),
+            owed.domain.hex(),
+            owed.server.hex(),
+            owed.until + self._epoch,
+        )
+
+    def _unpack_owed(self, saved: _SavedOwed) -> Owed:
+        return Owed(
+            Association(saved.iaid, ServiceType(saved.type), IPv6Network(saved.prefix)),
+            bytes.fromhex(saved.domain),
+            bytes.fromhex(saved.server),
+            saved.until - self._epoch,
         )
 
 

@@ -12,7 +12,7 @@ from moorage.host.known import Known
 from moorage.host.lease import Lease, unwanted
 from moorage.host.lifecycle import Event, State
 from moorage.host.occupancy import Occupancy
-from moorage.host.outcome import Granted, Lost, NotUnderstood, Outcome, Refused
+from moorage.host.outcome import Granted, Lost, NotUnderstood, Outcome, Refused, Released
 from moorage.host.reach import Path
 from moorage.host.recovery import Recovery
 from moorage.host.renewal import Renewal
@@ -47,6 +47,10 @@ class Tenure:
             self._take(outcome, now)
 
     def _take(self, outcome: Outcome, now: float) -> None:
+        if isinstance(outcome, Released):
+            if self._known.debts.settle(outcome.association.iaid):
+                self._known.out.append(Persist())
+            return
         attachment = self._known.attachments.get(outcome.interface)
         lease = self._known.leases.get(outcome.association.iaid) or self._recovery.take(outcome)
         if attachment is None or lease is None:

@@ -13,6 +13,7 @@ from moorage.host.outcome import (
     NotUnderstood,
     Outcome,
     Refused,
+    Released,
 )
 from moorage.host.requester import Requester, Transmission
 from moorage.identity import NO_LINK
@@ -273,19 +274,20 @@ def test_release_ends_after_four_without_an_answer(bench: Bench) -> None:
     count = 1
     bench.requester.start(MessageType.RELEASE, WL0, [HELD], bench.now, server=SERVER, domain=DOMAIN)
     assert bench.sent().first(ServerId) == ServerId(SERVER)
+    outcomes: list[Outcome] = []
     while (due := bench.requester.next_timer()) is not None:
         bench.now = due
+        outcomes += bench.requester.settle(due)
         count += len(bench.poll())
     assert count == 4
+    assert outcomes == [Released(HELD, WL0)]
 
 
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.NO_BINDING])
-def test_release_ends_with_any_answer_and_says_nothing_of_the_lease(
-    bench: Bench, status: Status
-) -> None:
+def test_release_ends_with_any_answer(bench: Bench, status: Status) -> None:
     release = bench.start(MessageType.RELEASE, HELD, server=SERVER)
     gone = IaPd(7, 0, 0, (StatusCode(status),))
-    assert bench.receive(answer(release, gone, StatusCode(status))) == []
+    assert bench.receive(answer(release, gone, StatusCode(status))) == [Released(HELD, WL0)]
     assert bench.requester.next_timer() is None
 
 

@@ -8,6 +8,8 @@ import pytest
 from moorage.host.attachment import Traits
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
+from moorage.host.outcome import Association
+from moorage.host.owed import Owed
 from moorage.host.reach import Path, Reach, Reachability
 from moorage.host.state import Memory, StateError, StateFile
 from moorage.service import ServiceType
@@ -84,6 +86,12 @@ def test_links_are_remembered(file: FilePath) -> None:
     state = StateFile(file, EPOCH)
     state.save(Memory(links={"wl0": LINK}), name)
     assert state.load(nowhere, 0.0).links == {"wl0": LINK}
+
+
+def test_debts_are_remembered(file: FilePath) -> None:
+    owed = Owed(Association(7, LASTING, PREFIX), b"operator", SERVER, 5000.0)
+    StateFile(file, EPOCH).save(Memory(owed=[owed]), name)
+    assert StateFile(file, EPOCH).load(nowhere, 0.0).owed == [owed]
 
 
 def test_what_retires_retires_on(file: FilePath) -> None:
