@@ -147,9 +147,11 @@ class Demand:
 
     def give_up(self, waiter: Waiter, reason: Reason, now: float) -> None:
         """Answer a waiter whose time is over."""
+        if not self._known.lanes.allowed(waiter.type):
+            reason = Reason.DETACHED
         if waiter.iaid is None:
             if not self._nonpersistent.give(waiter, now, advertised=False):
-                self._known.out.append(waiter.refused(Reason.TIMEOUT))
+                self._known.out.append(waiter.refused(reason))
             return
         self._occupancy.fail(waiter, reason, now)
         if reason is Reason.NO_SERVICE:

@@ -63,8 +63,9 @@ class Lanes:
         return next((link for link in links if link.knows_service), next(iter(links), None))
 
     def service_known(self, type_: ServiceType | None) -> bool:
-        """Whether any link where policy wants a type has shown that it knows the service."""
-        return any(link.knows_service for link in self.allowed(type_))
+        """Whether a link where policy wants a type knows the service, or the next one may."""
+        links = self.allowed(type_)
+        return not links or any(link.knows_service for link in links)
 
     def state(self, interface: int) -> str:
         """Return what an interface is to the lanes: ``serving``, ``trying`` or nothing of these."""
