@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import moorage
 from moorage.kernel.routes import RouteKind
 from moorage.lab.pcap import capture_socket
 from moorage.numbers import HOST_TABLE
@@ -135,8 +136,15 @@ def dwell(request: pytest.FixtureRequest) -> float:
 
 
 @pytest.fixture
-def moving(mark: str, tmp_path: Path, dwell: float) -> Iterator[Moving]:
-    settings = {"linger": 0.1, "at_boot": [], "dwell": dwell}
+def serving(request: pytest.FixtureRequest) -> dict[str, list[str]]:
+    return getattr(request, "param", {})
+
+
+@pytest.fixture
+def moving(
+    mark: str, tmp_path: Path, dwell: float, serving: dict[str, list[str]]
+) -> Iterator[Moving]:
+    settings = {"linger": 0.1, "at_boot": [], "dwell": dwell, "serving": serving}
     with open_scene(tmp_path, host=settings) as scene:
         eventually(scene.settled)
         with Flow(scene.connect(ServiceType.SESSION_LASTING)) as flow:
@@ -218,3 +226,29 @@ def test_a_link_that_does_not_answer_gives_way(moving: Moving) -> None:
     eventually(lambda: moving.serves("wl0", "ar1"))
     moving.scene.lab.daemon("ar2").start()
     eventually(lambda: moving.serves("wl1", "ar2"))
+
+
+@pytest.mark.parametrize("serving", [{"session-lasting": ["wl0", "wl1"]}], indirect=True)
+def test_policy_prefers_an_interface_to_a_newer_link(moving: Moving) -> None:
+    moving.attach("wl1", "ar2")
+    eventually(lambda: moving.heard_at("ar2"))
+    assert moving.scene.setsc(ServiceType.FIXED) in moving.scene.pool("ar2")
+    assert moving.flow.goes_on()
+    moving.detach("wl0")
+    eventually(lambda: moving.scene.binding(moving.flow.connection.source).serving == "ar2")
+    assert moving.flow.goes_on()
+    moving.attach("wl0", "ar1")
+    eventually(lambda: moving.scene.binding(moving.flow.connection.source).serving == "ar1")
+
+
+@pytest.mark.parametrize("serving", [{"session-lasting": ["wl0"]}], indirect=True)
+def test_policy_keeps_a_type_off_an_interface(moving: Moving) -> None:
+    moving.attach("wl1", "ar2")
+    eventually(lambda: moving.heard_at("ar2"))
+    moving.detach("wl0")
+    assert moving.scene.setsc(ServiceType.FIXED) in moving.scene.pool("ar2")
+    with pytest.raises(moorage.RequiredIPFailed):
+        moving.scene.setsc(ServiceType.SESSION_LASTING, on_net=True)
+    moving.attach("wl0", "ar1")
+    assert moving.flow.goes_on()
+    assert moving.scene.binding(moving.flow.connection.source).serving == "ar1"
