@@ -73,9 +73,11 @@ def networkd(host: Node) -> Iterator[None]:
 
 @contextmanager
 def _own_folders(host: Node, folders: list[str], command: str) -> Iterator[None]:
-    """Run a shell command with folders of its own in the place of these."""
+    """Run a shell command with folders, and a list of name servers, of its own."""
+    names = f"{network.NODE_FOLDER}/resolv.conf"
+    own_names = f"touch {names} && mount --bind {names} /etc/resolv.conf"
     mounts = [f"mkdir -p {folder} && mount -t tmpfs own {folder}" for folder in folders]
-    script = " && ".join([*mounts, command])
+    script = " && ".join([own_names, *mounts, command])
     argv = ["unshare", "--mount", "sh", "-c", script]
     quiet = subprocess.DEVNULL
     with host.popen(argv, stdin=quiet, stdout=quiet, stderr=quiet) as process:
@@ -85,5 +87,5 @@ def _own_folders(host: Node, folders: list[str], command: str) -> Iterator[None]
             process.terminate()
             try:
                 process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:  # dhcpcd now and then waits for a child that is gone
+            except subprocess.TimeoutExpired:
                 process.kill()
