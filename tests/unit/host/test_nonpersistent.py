@@ -74,6 +74,12 @@ def told(host: Host) -> list[HostEvent]:
 # ---- renewal -----------------------------------------------------------------------------------
 
 
+def test_an_answer_tells_what_is_left_of_the_lifetime() -> None:
+    host = on_link(config(), valid=3600)
+    host.advance(600)
+    assert host.ask(ORDINARY).valid_for == 3000
+
+
 def test_the_kernels_address_is_given_until_its_lifetime_is_over(host: Host) -> None:
     host.advance(AGE - 1)
     assert given(host) == KERNELS.address
