@@ -103,7 +103,8 @@ def test_malformed_router_discovery(scene: Scene) -> None:
     router = scene.lab.node(scene.here)
     on_demand = nd.OnDemandLink(frozenset(ServiceType), bytes(8), bytes(8))
     link = nd.SourceLinkLayerAddress(bytes.fromhex("020000000001"))
-    advertisement = nd.RouterAdvertisement(64, False, False, 0, 0, 0, (on_demand, link))
+    # Ours comes last, so that it is never whole: a whole one would be a forged network, not noise.
+    advertisement = nd.RouterAdvertisement(64, False, False, 0, 0, 0, (link, on_demand))
     solicitation = nd.RouterSolicitation((link,))
     for node, interface, message, group in (
         (router, ACCESS, advertisement, "ff02::1"),
