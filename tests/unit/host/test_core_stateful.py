@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -22,10 +23,24 @@ from moorage.host.lifetimes import DailyLifetime, Lifetimes
 from moorage.host.quota import ApplicationLimits, Holder, HostLimits, QuotaTable, UserLimits
 from moorage.host.state import StateFile
 from moorage.host.subject import Subject
-from moorage.kernel.addresses import Address
+from moorage.kernel.addresses import Address, AddressFlags
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import IaPd, MessageType, RefusalReason
-from tests.scripted import CALLER, USER, WL0, WL1, Host, Network, advertisement, config, own, slaac
+from tests.scripted import (
+    CALLER,
+    DOMAIN,
+    ROUTERS,
+    USER,
+    WL0,
+    WL1,
+    Host,
+    Network,
+    advertisement,
+    config,
+    link_local,
+    own,
+    slaac,
+)
 
 INTERFACES = st.sampled_from([WL0, WL1])
 TYPES = st.sampled_from(ServiceType)
@@ -101,6 +116,7 @@ class HostMachine(RuleBasedStateMachine):
         prefixes=st.sets(st.sampled_from(PREFIXES)),
         offered=st.sets(TYPES),
         lifetime=st.sampled_from([0, 1800]),
+        domain=st.sampled_from([DOMAIN, b"stranger"]),
     )
     def hear(
         self,
@@ -109,9 +125,35 @@ class HostMachine(RuleBasedStateMachine):
         prefixes: set[IPv6Network],
         offered: set[ServiceType],
         lifetime: int,
+        domain: bytes,
     ) -> None:
-        message = advertisement(link, *sorted(prefixes), offered=offered, lifetime=lifetime)
+        message = advertisement(
+            link, *sorted(prefixes), offered=offered, lifetime=lifetime, domain=domain
+        )
         self.host.hear(message, interface)
+
+    @rule(interface=INTERFACES)
+    def router_falls_silent(self, interface: int) -> None:
+        core = self.host.core
+        self.host.do(core.router_unreachable(interface, ROUTERS[interface], self.host.now))
+
+    @rule(interface=INTERFACES)
+    def somebody_else_has_our_link_local_address(self, interface: int) -> None:
+        taken = replace(link_local(interface), flags=AddressFlags.DAD_FAILED)
+        self.host.do(self.host.core.address_changed(taken, self.host.now))
+
+    @rule(seconds=st.sampled_from([1.0, 1000.0, 10_000.0]))
+    def sleep(self, seconds: float) -> None:
+        self.host.resume(seconds)
+        self.host.advance(0.0)
+
+    @rule(
+        names=st.lists(st.sampled_from(["wl0", "wl1"]), unique=True),
+        slug=st.sampled_from([kind.slug for kind in ServiceType]),
+    )
+    def another_policy(self, names: list[str], slug: str) -> None:
+        self.config = msgspec.structs.replace(self.config, serving={slug: names})
+        self.host.do(self.host.core.reconfigure(self.config, self.host.now))
 
     @rule(interface=INTERFACES, prefix=st.sampled_from(PREFIXES), present=st.booleans())
     def ordinary_address(self, interface: int, prefix: IPv6Network, present: bool) -> None:
