@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -38,12 +39,14 @@ def asking(
     environment = {key: value for key, value in os.environ.items() if key != "MOORAGE_SOCKET"}
     if executable is not None:
         environment["PYTHONHOME"] = sys.base_prefix
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     standard_input = (cgroup / "cgroup.procs") if cgroup else Path(os.devnull)
     with standard_input.open("wb", buffering=0) as stdin:
         process = host.popen(argv, stdin=stdin, stdout=-1, env=environment)
     with process:
         assert process.stdout is not None
-        lines = [line.decode().strip() for line in iter(process.stdout.readline, b"\n")]
+        said = takewhile(lambda line: line != b"\n", process.stdout)
+        lines = [line.decode().strip() for line in said]
         try:
             assert len(lines) == len(wanted), lines
             yield [IPv6Address(line) if ":" in line else line for line in lines]
