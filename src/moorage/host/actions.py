@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from moorage.host.events import HostEvent
-from moorage.host.requester import Transmission
+from moorage.host.transmission import Transmission
 from moorage.wire.app import Reply
 from moorage.wire.notice import Notice
 

@@ -37,11 +37,11 @@ from moorage.host.counting import ByteCounting
 from moorage.host.inside import Inside
 from moorage.host.kernel import HostKernel, Until, Wanted, use_optimistic_addresses
 from moorage.host.publisher import Publisher
-from moorage.host.requester import Transmission
 from moorage.host.signing import SignatureClock
 from moorage.host.sockets import DhcpSocket, RouterSocket
 from moorage.host.state import Memory, StateError, StateFile
 from moorage.host.subject import Subject
+from moorage.host.transmission import Transmission
 from moorage.identity import Identities, Identity
 from moorage.kernel.clock import ClockWatch
 from moorage.kernel.monitor import (

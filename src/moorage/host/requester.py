@@ -8,7 +8,6 @@ comes back to `Requester.receive`, which says what became of each association (o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from random import Random
 
@@ -24,8 +23,8 @@ from moorage.host.outcome import (
     outcome,
     refusal,
 )
-from moorage.host.retransmission import SCHEDULES, RateLimit, Retransmission
-from moorage.identity import NO_LINK
+from moorage.host.retransmission import SCHEDULES, Retransmission
+from moorage.host.transmission import LinkState, NetworkTime, Transmission
 from moorage.wire.dhcp6 import (
     ClientId,
     Message,
@@ -40,46 +39,7 @@ from moorage.wire.dhcp6 import (
     TimeAndLink,
 )
 
-_RATE = 10
 _BEST_PREFERENCE = 255
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkTime:
-    """The network's clock: microseconds since 1970 at our moment ``heard``."""
-
-    time: int
-    heard: float
-
-    def at(self, now: float) -> int:
-        """Return what it says at our moment ``now``."""
-        return self.time + int((now - self.heard) * 1_000_000)
-
-
-@dataclass(frozen=True, slots=True)
-class Transmission:
-    """A message to sign and send on ``interface``.
-
-    ``domain`` is the network domain that is to know its sender; ``link_id`` names the link in the
-    signature; ``network_time`` is the network's clock where it found ours wanting.
-    """
-
-    interface: int
-    message: Message
-    domain: bytes
-    link_id: bytes
-    network_time: NetworkTime | None
-
-
-@dataclass(slots=True)
-class _LinkState:
-    link_id: bytes = NO_LINK
-    announced: bool = False
-    time: NetworkTime | None = None
-    knows_service: bool = False
-    policy: NetworkPolicy | None = None
-    policy_known: bool = False
-    rate: RateLimit = field(default_factory=lambda: RateLimit(_RATE, 1.0))
 
 
 DuidOf = Callable[[bytes], bytes]
@@ -93,7 +53,7 @@ class Requester:
         self._duid_of = duid_of
         self._random = random
         self._exchanges: dict[int, Exchange] = {}
-        self._links: dict[int, _LinkState] = {}
+        self._links: dict[int, LinkState] = {}
 
     def start(
         self,
@@ -432,8 +392,8 @@ class Requester:
             transaction_id = self._random.getrandbits(24)
         return transaction_id
 
-    def _link(self, interface: int) -> _LinkState:
-        return self._links.setdefault(interface, _LinkState())
+    def _link(self, interface: int) -> LinkState:
+        return self._links.setdefault(interface, LinkState())
 
     def _keep(self, exchange: Exchange, associations: tuple[Association, ...]) -> None:
         exchange.associations = associations

@@ -15,7 +15,8 @@ from moorage.host.outcome import (
     Refused,
     Released,
 )
-from moorage.host.requester import Requester, Transmission
+from moorage.host.requester import Requester
+from moorage.host.transmission import Transmission
 from moorage.identity import NO_LINK
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import (
