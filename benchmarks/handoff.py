@@ -35,6 +35,9 @@ CORRESPONDENT: Final = "cn"
 _PAUSE: Final = 0.4
 """Seconds between moves, so that one is over before the next begins."""
 
+_AMPLE: Final = {"addresses": 1000, "requests": 1000}
+"""The host's quotas, which are not what is measured."""
+
 Mover = Callable[[str], Moved]
 """Moves the host to a router."""
 
@@ -59,7 +62,9 @@ class Interruptions:
 def daemons(topology: str) -> Iterator[Lab]:
     """A lab with all daemons, whose host this process can call by the library."""
     with Lab.start(topology) as lab:
-        lab.start_daemons()
+        for router in lab.topology().routers:
+            lab.daemon(router).start()
+        lab.daemon(HOST).start(quota={"application": _AMPLE, "user": _AMPLE, "all": _AMPLE})
         os.environ["MOORAGE_SOCKET"] = str(lab.node(HOST).folder / "host.sock")
         yield lab
 
