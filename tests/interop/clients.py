@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from moorage.lab import network
 from moorage.lab.lab import Node
 from moorage.lab.programs import path_of
 
-Client = Callable[[Node], AbstractContextManager[None]]
+Client = Callable[[Node], AbstractContextManager[subprocess.Popen[bytes]]]
 """Runs a program that takes addresses and a prefix on ``wl0`` and gives the prefix to ``wl1``."""
 
 _PATIENCE = 10.0
@@ -19,7 +19,7 @@ _PATIENCE = 10.0
 _DHCPCD = """\
 ipv6only
 allowinterfaces wl0 wl1
-nohook resolv.conf
+script /bin/true
 interface wl0
 ia_pd 1/::/64 wl1/0/64
 interface wl1
@@ -46,17 +46,39 @@ DHCPPrefixDelegation=yes
 """
 
 
+# What is done with a lease is a script's matter; the program's own one forgets prefixes.
+_DHCLIENT_SCRIPT = """\
+#!/bin/sh
+set_addresses() {
+    [ -z "$1" ] || ip -6 addr replace "${1%/*}1/64" dev wl1
+    [ -z "$2" ] || ip -6 addr replace "$2/128" dev wl0
+}
+remove_addresses() {
+    [ -z "$1" ] || ip -6 addr del "${1%/*}1/64" dev wl1
+    [ -z "$2" ] || ip -6 addr del "$2/128" dev wl0
+}
+case $reason in
+    BOUND6|RENEW6|REBIND6) set_addresses "$new_ip6_prefix" "$new_ip6_address" ;;
+    DEPREF6) ;;
+    *) remove_addresses "$old_ip6_prefix" "$old_ip6_address" ;;
+esac
+"""
+
+
 @contextmanager
-def dhcpcd(host: Node) -> Iterator[None]:
-    """Run dhcpcd, which does what the kernel does elsewhere: it takes advertisements in."""
-    (host.folder / "dhcpcd.conf").write_text(_DHCPCD)
+def dhcpcd(host: Node, options: Iterable[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    """Run dhcpcd, which does what the kernel does elsewhere: it takes advertisements in.
+
+    SIGALRM has it give back what it holds, and end. ``options`` are lines of its configuration.
+    """
+    (host.folder / "dhcpcd.conf").write_text("\n".join([*options, _DHCPCD]))
     command = f"{path_of('dhcpcd')} --nobackground -6 -f {network.NODE_FOLDER}/dhcpcd.conf wl0"
-    with _own_folders(host, ["/var/lib/dhcpcd", "/run/dhcpcd"], f"exec {command}"):
-        yield
+    with _own_folders(host, ["/var/lib/dhcpcd", "/run/dhcpcd"], f"exec {command}") as process:
+        yield process
 
 
 @contextmanager
-def networkd(host: Node) -> Iterator[None]:
+def networkd(host: Node) -> Iterator[subprocess.Popen[bytes]]:
     """Run systemd-networkd, which removes foreign routes and rules when it starts."""
     (host.folder / "wl0.network").write_text(_NETWORKD)
     (host.folder / "wl1.network").write_text(_NETWORKD_DOWNSTREAM)
@@ -67,22 +89,49 @@ def networkd(host: Node) -> Iterator[None]:
         f"cp {network.NODE_FOLDER}/*.network /run/systemd/network",
         "exec /lib/systemd/systemd-networkd",
     ]
-    with _own_folders(host, ["/run/systemd"], " && ".join(prepare)):
-        yield
+    with _own_folders(host, ["/run/systemd"], " && ".join(prepare)) as process:
+        yield process
 
 
 @contextmanager
-def _own_folders(host: Node, folders: list[str], command: str) -> Iterator[None]:
+def dhclient(host: Node, options: Iterable[str] = ("-P",)) -> Iterator[subprocess.Popen[bytes]]:
+    """Run dhclient for a prefix, or for what ``options`` say.
+
+    When it ends it gives nothing back; started again, it goes on with what it had.
+    """
+    script = host.folder / "dhclient-script"
+    script.write_text(_DHCLIENT_SCRIPT)
+    script.chmod(0o755)
+    (host.folder / "dhclient.conf").touch()
+    folder = network.NODE_FOLDER
+    argv = [
+        *(path_of("dhclient"), "-6", *options, "-d", "-sf", f"{folder}/{script.name}"),
+        *("-cf", f"{folder}/dhclient.conf", "-lf", f"{folder}/dhclient.leases"),
+        *("-pf", f"{folder}/dhclient.pid", "wl0"),
+    ]
+    with _running(host, argv) as process:
+        yield process
+
+
+@contextmanager
+def _own_folders(
+    host: Node, folders: Iterable[str], command: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a shell command with folders, and a list of name servers, of its own."""
     names = f"{network.NODE_FOLDER}/resolv.conf"
     own_names = f"touch {names} && mount --bind {names} /etc/resolv.conf"
     mounts = [f"mkdir -p {folder} && mount -t tmpfs own {folder}" for folder in folders]
     script = " && ".join([own_names, *mounts, command])
-    argv = ["unshare", "--mount", "sh", "-c", script]
+    with _running(host, ["unshare", "--mount", "sh", "-c", script]) as process:
+        yield process
+
+
+@contextmanager
+def _running(host: Node, argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     quiet = subprocess.DEVNULL
     with host.popen(argv, stdin=quiet, stdout=quiet, stderr=quiet) as process:
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             try:

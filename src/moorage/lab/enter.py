@@ -28,6 +28,7 @@ _FORWARDED: Final = (
     signal.SIGTERM,
     signal.SIGUSR1,
     signal.SIGUSR2,
+    signal.SIGALRM,
 )
 
 libc: Final = ctypes.CDLL(None, use_errno=True)
