@@ -14,6 +14,7 @@ from moorage.wire.app import Reason, Reply
 from moorage.wire.dhcp6 import NetworkPolicy
 
 _REMEMBERED = 1024
+_HAD = Step("quota", "one that the application has already")
 
 
 @dataclass(slots=True)
@@ -91,8 +92,7 @@ class Admission:
         """Whether the address of a lease counts for the caller already; if so, that is noted."""
         held = self._quotas.holds(lease, judgement.holder)
         if held:
-            step = Step("quota", "one that the application has already")
-            judgement.decision = judgement.decision.after(step)
+            judgement.decision = judgement.decision.after(_HAD)
         return held
 
     def may_ask(self, judgement: Judgement, leases: Collection[int], now: float) -> bool:

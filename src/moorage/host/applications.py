@@ -23,6 +23,7 @@ from moorage.wire.errors import WireError
 from moorage.wire.notice import Notice, encode_notice
 
 _DESCRIPTOR_SIZE = array.array("i").itemsize
+_UNBOUND = "::"
 
 
 class Application:
@@ -169,14 +170,18 @@ def _subject(request: Request, descriptors: list[int]) -> Subject | None:
     if not descriptors:
         raise ValueError("no socket came along")
     try:
-        with socket.socket(fileno=os.dup(descriptors[0])) as sock:
+        # With the protocol, whatever it is, Python need not ask for it.
+        sock = socket.socket(fileno=descriptors[0], proto=0)
+        try:
             if sock.family != socket.AF_INET6:
                 raise ValueError("not an IPv6 socket")
-            address = IPv6Address(sock.getsockname()[0])
+            address = sock.getsockname()[0]
             return Subject(
                 socket_cookie(sock),
-                None if address.is_unspecified else address,
+                None if address == _UNBOUND else IPv6Address(address),
                 counted=sock.type != socket.SOCK_RAW,
             )
+        finally:
+            sock.detach()
     except OSError as error:
         raise ValueError(f"not a socket: {error.strerror}") from None

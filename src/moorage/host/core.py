@@ -80,6 +80,8 @@ class HostCore:
             self._known, self._asking, self._nonpersistent, self._demand, self._stopgap
         )
         self._watching = Watching(self._known)
+        self._due: float | None = None
+        self._due_known = False
 
     # ---- what the shell reads ------------------------------------------------------------------
 
@@ -133,6 +135,11 @@ class HostCore:
 
     def next_timer(self) -> float | None:
         """Return when `poll` must be called at the latest, or none if nothing is due."""
+        if not self._due_known:
+            self._due, self._due_known = self._earliest(), True
+        return self._due
+
+    def _earliest(self) -> float | None:
         times = [
             self._known.requester.next_timer(),
             self._known.waiting.next_timer(self._known.lanes.service_known),
@@ -235,8 +242,8 @@ class HostCore:
         self, client: Hashable, caller: Caller, request: Request, cookie: int | None, now: float
     ) -> list[Action]:
         """Take in a request of ``caller``; ``cookie`` is that of its socket, if it has one."""
-        self._demand.request(client, caller, request, cookie, now)
-        return self._flush()
+        changed = self._demand.request(client, caller, request, cookie, now)
+        return self._flush() if changed else self._take_out()
 
     def watch(self, client: Hashable, request: int, subject: Subject, now: float) -> list[Action]:
         """Take in that ``client`` wants to know what happens to the address of its socket."""
@@ -253,8 +260,8 @@ class HostCore:
     def socket_destroyed(self, cookie: int, now: float) -> list[Action]:
         """Take in that a socket has ended."""
         self._known.waiting.socket_closed(cookie)
-        self._occupancy.closed(cookie, now)
-        return self._flush()
+        changed = self._occupancy.closed(cookie, now)
+        return self._flush() if changed else self._take_out()
 
     def sockets_counted(
         self, address: IPv6Address, cookies: Collection[int], now: float
@@ -332,9 +339,17 @@ class HostCore:
         router that were solicited first would be busy with its advertisement when the Rebind
         arrives.
         """
+        self._due_known = False
         self._known.naming.want(self._known.leases.addresses(ServiceType.FIXED))
+        return sorted(_without_repeats(self._take_out()), key=_order)
+
+    def _take_out(self) -> list[Action]:
+        """Return what was decided where no address changed and nothing is due any earlier.
+
+        So it is with most requests; what `_flush` does besides takes longer than the answer.
+        """
         out, self._known.out = self._known.out, []
-        return sorted(_without_repeats(out), key=_order)
+        return out
 
 
 def _without_repeats(actions: Iterable[Action]) -> Iterable[Action]:

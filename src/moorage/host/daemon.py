@@ -30,6 +30,7 @@ from moorage.host.actions import (
     SolicitRouters,
     Tell,
 )
+from moorage.host.alarm import Alarm
 from moorage.host.applications import Application, ApplicationServer
 from moorage.host.config import HostConfig
 from moorage.host.core import HostCore
@@ -160,7 +161,7 @@ class _HostDaemon:
             (self._destroyed, self._read_destroyed),
             (self._clock, self._read_clock),
         ]
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(_now, self._poll)
         self._repair: asyncio.TimerHandle | None = None
         self._applications: ApplicationServer | None = None
         self._optimistic: set[str] = set()
@@ -203,9 +204,9 @@ class _HostDaemon:
         self._publisher.close()
         for source, _ in self._inputs:
             self._loop.remove_reader(source)
-        for timer in (self._timer, self._repair):
-            if timer is not None:
-                timer.cancel()
+        self._alarm.cancel()
+        if self._repair is not None:
+            self._repair.cancel()
         self._core.sent(self._counting.used())
         self._try(self._state.save, self._core.memory, self._name)
         self._counting.close()
@@ -330,10 +331,10 @@ class _HostDaemon:
 
     def _read_clock(self) -> None:
         slept = self._clock.read()
+        self._alarm.cancel()
         # What is saved from now on is in terms of the time that it is now.
         self._state = self._open_state()
-        if slept >= _NAP:
-            self._do(self._core.resumed(slept, _now()))
+        self._do(self._core.resumed(slept, _now()) if slept >= _NAP else [])
 
     def _recount(self, address: IPv6Address, known: set[int]) -> None:
         """Find out which of the known sockets have ended while we could not hear of it."""
@@ -352,7 +353,6 @@ class _HostDaemon:
         self._do(self._core.client_gone(application, _now()))
 
     def _poll(self) -> None:
-        self._timer = None
         self._do(self._core.poll(_now()))
 
     # ---- output --------------------------------------------------------------------------------
@@ -388,7 +388,7 @@ class _HostDaemon:
                     self._try(self._state.save, self._core.memory, self._name)
                 case Tell(event):
                     self.inside.tell(event)
-        self._set_timer()
+        self._alarm.set(self._core.next_timer())
 
     def _send(self, transmission: Transmission) -> None:
         attachment = self._core.attachment(transmission.interface)
@@ -458,12 +458,3 @@ class _HostDaemon:
 
     def _published(self, addresses: frozenset[IPv6Address], why_not: str) -> None:
         self._do(self._core.published(addresses, why_not, _now()))
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        due = self._core.next_timer()
-        if due is None or due == float("inf"):
-            self._timer = None
-        else:
-            self._timer = self._loop.call_later(max(0.0, due - _now()), self._poll)

@@ -39,14 +39,17 @@ class Demand:
 
     def request(
         self, client: Hashable, caller: Caller, request: Request, cookie: int | None, now: float
-    ) -> None:
-        """Take in a request of ``caller``; ``cookie`` is that of its socket, if it has one."""
+    ) -> bool:
+        """Take in a request of ``caller``; ``cookie`` is that of its socket, if it has one.
+
+        Return whether it changed more than the number of sockets on an address in use.
+        """
         known = self._known
         try:
             wanted = None if request.operation is Operation.DEFAULT else ServiceType(request.type)
         except ValueError:
             known.out.append(refusal(client, request.id, Reason.BAD_REQUEST))
-            return
+            return False
         judgement = known.admission.judge(
             caller, cookie, wanted, known.networks.policy, now, on_net=request.on_net
         )
@@ -67,20 +70,21 @@ class Demand:
             holds=request.operation is Operation.HOLD,
         )
         if reason is Reason.NONE:
-            self._take(waiter, now)
-        else:
-            known.out.append(waiter.refused(reason))
+            return self._take(waiter, now)
+        known.out.append(waiter.refused(reason))
+        return False
 
-    def _take(self, waiter: Waiter, now: float) -> None:
+    def _take(self, waiter: Waiter, now: float) -> bool:
         lease = None
         if not waiter.fresh:
             lease = self._renewal.fitting(waiter.type, waiter.lifetime, now)
         if lease is not None:
-            self._occupancy.give(waiter, lease, now)
-        elif waiter.type is not ServiceType.NON_PERSISTENT or self._delegated_anew(waiter, now):
+            return self._occupancy.give(waiter, lease, now)
+        if waiter.type is not ServiceType.NON_PERSISTENT or self._delegated_anew(waiter, now):
             self._ask_for(waiter, now)
         elif not self._nonpersistent.give(waiter, now, advertised=True):
             self._await_ordinary(waiter, now)
+        return True
 
     def _delegated_anew(self, waiter: Waiter, now: float) -> bool:
         """Whether a new Non-persistent prefix is asked for, although the link has one for all.

@@ -30,10 +30,11 @@ class Occupancy:
         self._asking = asking
         self._nonpersistent = nonpersistent
 
-    def give(self, waiter: Waiter, lease: Lease, now: float) -> None:
+    def give(self, waiter: Waiter, lease: Lease, now: float) -> bool:
         """Answer an application with the address of a lease, if it may have that.
 
-        One that has enough gets an address of the type that it has already.
+        One that has enough gets an address of the type that it has already. Return whether the
+        lease changed more than the number of its sockets.
         """
         leases, admission = self._known.leases, self._known.admission
         refused = Reason.NONE
@@ -47,18 +48,20 @@ class Occupancy:
                     break
         if refused is not Reason.NONE:
             self._known.out.append(waiter.refused(refused))
-            return
+            return False
         assert lease.address is not None
         self._known.out.append(waiter.granted(lease.address, lease.valid_until - now))
         admission.given(waiter.judgement, lease.iaid)
         if waiter.cookie is not None:
+            before = lease.state
             lease.sockets.add(waiter.cookie)
             lease.step(Event.OPEN)
-            return
+            return lease.state is not before
         if waiter.holds:
             lease.holders.add(waiter.client)
         if not lease.sockets:
             self.unused(lease, now)
+        return True
 
     def fail(self, waiter: Waiter, reason: Reason, now: float) -> None:
         """Refuse an application, unless there is an address that will do instead.
@@ -77,15 +80,18 @@ class Occupancy:
         ):
             self._known.out.append(waiter.refused(reason))
 
-    def closed(self, cookie: int, now: float) -> None:
-        """Take in that a socket has ended."""
-        self._known.ordinary.closed(cookie)
+    def closed(self, cookie: int, now: float) -> bool:
+        """Take in that a socket has ended; return whether an address has lost its last one."""
         self._known.admission.closed(cookie)
+        changed = self._known.ordinary.closed(cookie)
+        if changed:
+            self._nonpersistent.poll(now)
         for lease in self._known.leases.of_socket(cookie):
             lease.sockets.discard(cookie)
             if not lease.sockets:
                 self.unused(lease, now)
-        self._nonpersistent.poll(now)
+                changed = True
+        return changed
 
     def hung_up(self, client: Hashable, now: float) -> None:
         """Take in that an application no longer holds what it held without a socket."""

@@ -171,10 +171,14 @@ class OrdinaryAddresses:
         """Return the addresses that a socket was given."""
         return [address for address, users in self._users.items() if cookie in users]
 
-    def closed(self, cookie: int) -> None:
-        """Note that a socket has ended."""
+    def closed(self, cookie: int) -> bool:
+        """Note that a socket has ended; return whether it was the last one on an address."""
+        emptied = False
         for users in self._users.values():
-            users.discard(cookie)
+            if cookie in users:
+                users.discard(cookie)
+                emptied = emptied or not users
+        return emptied
 
     def take_users(self, address: IPv6Address) -> frozenset[int]:
         """Forget and return the sockets that were given ``address``."""

@@ -7,7 +7,7 @@ of a quota is left is another matter (`moorage.host.quota`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from moorage.host.caller import Caller
@@ -63,7 +63,7 @@ class Decision:
 
     def after(self, step: Step) -> Decision:
         """Return the decision when one more thing was looked at."""
-        return replace(self, steps=(*self.steps, step))
+        return Decision(self.type, self.permitted, self.fresh, (*self.steps, step))
 
 
 class Policy:

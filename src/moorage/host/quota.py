@@ -6,7 +6,7 @@ something counts: a request that an existing address answers is no request here.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from typing import Annotated
@@ -119,8 +119,8 @@ class Quotas:
     def __init__(self, limits: QuotaTable) -> None:
         self._limits = limits
         self._causes: dict[int, Holder] = {}
-        self._users: dict[int, Counter[Holder]] = {}
-        self._sockets: dict[int, list[tuple[int, Holder]]] = {}
+        self._users: defaultdict[int, Counter[Holder]] = defaultdict(Counter)
+        self._sockets: defaultdict[int, list[tuple[int, Holder]]] = defaultdict(list)
         self._buckets: dict[Hashable, TokenBucket] = {}
 
     def change(self, limits: QuotaTable) -> None:
@@ -134,8 +134,8 @@ class Quotas:
 
     def opened(self, iaid: int, cookie: int, holder: Holder) -> None:
         """Note that a socket of ``holder`` took the address of a lease."""
-        self._users.setdefault(iaid, Counter())[holder] += 1
-        self._sockets.setdefault(cookie, []).append((iaid, holder))
+        self._users[iaid][holder] += 1
+        self._sockets[cookie].append((iaid, holder))
 
     def closed(self, cookie: int) -> None:
         """Note that a socket has ended."""
