@@ -70,7 +70,7 @@ async def _measure(folder: Path) -> list[Figure]:
     )
     store = SqliteStore.open(str(folder / "bindings.db"))
     for router in (ours, theirs):
-        await store.register(router.router(time.time()))
+        await store.register(router.router())
     bindings = list(_bindings(ours, theirs))
     for start in range(0, _BINDINGS, _COMMITTED_AT_ONCE):
         await store.commit([Create(each) for each in bindings[start : start + _COMMITTED_AT_ONCE]])
@@ -138,7 +138,8 @@ async def _take_up(
     ours: RouterConfig, store: SqliteStore, table: NetlinkRouteTable
 ) -> tuple[float, Mirror, Forwarding]:
     """Do what a router does when it starts; return how many seconds it took."""
-    mirror, expiry = Mirror(ours.hold), Expiry(ours)
+    mirror = Mirror(ours.hold)
+    expiry = Expiry(ours, mirror.holder)
     forwarding = Forwarding(ours, mirror, table, SidFilter(), _complain)
     for number in range(_BINDINGS):
         place = (ACCESS, IPv6Address(_HOSTS + number))

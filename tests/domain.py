@@ -95,7 +95,7 @@ class Site:
         self._clock = clock
         self.mirror = Mirror(config.hold)
         self.events: list[RouterEvent] = []
-        self.account = Account(config.id, self.events.append, clock)
+        self.account = Account(config.id, self.mirror.holder, self.events.append, clock)
         self.server = DelegationServer(
             config, store, self.mirror, self, self.complaints, self.account, clock, KEYS
         )

@@ -7,11 +7,13 @@ from ipaddress import IPv6Address, IPv6Network
 
 from moorage.kernel.nftables import FilterState
 from moorage.kernel.routes import Route, RouteKind, Rule, Seg6Encap, Seg6EndDT6
+from moorage.router.anchors import Anchors
 from moorage.router.paths import MAIN_TABLE
-from tests.domain import START, router_config
+from tests.domain import router_config
 
 ROUTERS = [router_config(number) for number in (1, 2, 3)]
-KNOWN_ROUTERS = {config.id: config.router(START) for config in ROUTERS}
+KNOWN_ROUTERS = {config.id: config.router() for config in ROUTERS}
+ANCHORS = Anchors(config.anchor() for config in ROUTERS)
 INTERFACES = {"core0": 1, "acc0": 2, "acc1": 3}
 LINKS = ("acc0", "acc1")
 PREFIX = IPv6Network("2001:db8:a100:42::/64")

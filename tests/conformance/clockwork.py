@@ -151,7 +151,7 @@ class Clockwork:
     async def _expire(self) -> None:
         for site in self.domain.sites:
             bindings = {binding.prefix: binding for binding in await self.domain.bindings()}
-            expiry = Expiry(site.config)
+            expiry = Expiry(site.config, site.mirror.holder)
             expiry.start(bindings.values())
             for change in expiry.due(bindings.get, self.clock.now):
                 await self.domain.store.commit([change])

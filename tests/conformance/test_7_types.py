@@ -52,7 +52,7 @@ class Following(Site):
     def __init__(self, config: RouterConfig, clock: Clock) -> None:
         self.store = MemoryStore()
         super().__init__(config, self.store, clock)
-        self.expiry = Expiry(config)
+        self.expiry = Expiry(config, self.mirror.holder)
         self._time = clock
 
     async def look(self) -> None:

@@ -208,7 +208,7 @@ class Service:
         mirror, store = Mirror(0), MemoryStore()
         complaints = Complaints(logging.getLogger("test"))
         keys = ReconfigureKeys(bytes(16))
-        account = Account(self._config.id, lambda _: None, time.time)
+        account = Account(self._config.id, mirror.holder, lambda _: None, time.time)
         server = DelegationServer(
             self._config, store, mirror, Learner(mirror), complaints, account, keys=keys
         )

@@ -60,7 +60,7 @@ def make(path: Path, bindings: Sequence[Binding]) -> str:
     async def fill() -> None:
         store = SqliteStore.open(str(path))
         await store.commit([Create(binding) for binding in bindings])
-        await store.register(router_config(1).router(time.time()))
+        await store.register(router_config(1).router())
         await store.close()
 
     asyncio.run(fill())

@@ -80,6 +80,8 @@ def status(management: Management, as_json: bool) -> None:
     click.echo(f"offers {', '.join(view.offered) or 'nothing'}")
     click.echo(f"pool {view.pool}: {view.given} of {view.size} taken")
     click.echo(f"hosts here: {view.hosts}")
+    state = "lasts" if view.present else "has ended: the others take this router for gone"
+    click.echo(f"lease of {duration(view.lease)} {state}")
     click.echo()
     print_table(
         ("LINK", "STATE", "MTU", "ADVERTISES"),
@@ -100,9 +102,17 @@ def status(management: Management, as_json: bool) -> None:
     )
     click.echo()
     print_table(
-        ("OTHER ROUTER", "ADDRESS", "POOL", "SEEN"),
-        [(peer.id, peer.address, peer.pool, f"{duration(peer.seen)} ago") for peer in view.routers],
+        ("OTHER ROUTER", "ADDRESS", "LEASE", "STATE"),
+        [
+            (peer.id, peer.address, duration(peer.lease), "present" if peer.present else "gone")
+            for peer in view.routers
+        ],
         "no other router is known",
+    )
+    click.echo()
+    print_table(
+        ("ANCHOR", "POOL", "HELD BY", "EPOCH"),
+        [(each.id, each.pool, each.holder, each.epoch) for each in view.anchors],
     )
     for what, counts in (("messages", view.dropped), ("packets", view.filtered)):
         for why, count in counts.items():

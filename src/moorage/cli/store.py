@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -95,18 +94,29 @@ def status(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    lines = [(name, value) for name, value in _flat(found) if value != 0]
+    lines = [(name, value) for name, value in _flat(found) if value != 0 or isinstance(value, bool)]
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         click.echo(f"{name:{width}}  {value}")
 
 
 def _content(snapshot: Snapshot) -> dict[str, Any]:
-    """Count what is stored; routers by the seconds since they said that they are alive."""
+    """Count what is stored, and say which routers are there and what they hold."""
     count = Counter((binding.type, binding.state) for binding in snapshot.bindings)
     return {
         "revision": snapshot.revision,
-        "routers": {router.id: round(time.time() - router.seen) for router in snapshot.routers},
+        "routers": {
+            router.id: {"present": router.id in snapshot.present, "lease": router.lease}
+            for router in snapshot.routers
+        },
+        "anchors": {
+            anchor.id: {
+                "pool": str(anchor.pool),
+                "holder": anchor.holder,
+                "epoch": anchor.epoch,
+            }
+            for anchor in snapshot.anchors
+        },
         "bindings": {
             kind.slug: {state.value: count[kind, state] for state in BindingState}
             for kind in ServiceType

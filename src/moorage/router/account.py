@@ -35,20 +35,23 @@ class Place(StrEnum):
     """Where a prefix is, as this router sees it."""
 
     HERE = "here"
-    """From our pool, and its host is on one of our links."""
+    """From a pool of ours, and its host is on one of our links."""
     AWAY = "away"
-    """From our pool, and another router serves its host."""
+    """From a pool of ours, and another router serves its host."""
     VISITING = "visiting"
     """From another router's pool, and its host is on one of our links."""
     DETACHED = "detached"
-    """From our pool, and nobody serves its host."""
+    """From a pool of ours, and nobody serves its host."""
     RELEASED = "released"
-    """From our pool, given back, and not to be given out again yet."""
+    """From a pool of ours, given back, and not to be given out again yet."""
 
 
-def place_of(binding: Binding, me: str) -> Place | None:
-    """Return where a prefix is, as the router ``me`` sees it; none if it has no part in it."""
-    if binding.anchor != me:
+def place_of(binding: Binding, holder: str, me: str) -> Place | None:
+    """Return where a prefix is, as the router ``me`` sees it; none if it has no part in it.
+
+    ``holder`` is the router that acts for the binding's anchor.
+    """
+    if holder != me:
         return Place.VISITING if binding.serving == me and binding.held else None
     if not binding.held:
         return Place.RELEASED
@@ -62,6 +65,7 @@ class Account:
 
     Args:
         me: its id.
+        holder: tells which router acts for an anchor.
         tell: told what happened.
         clock: seconds since 1970.
 
@@ -75,9 +79,14 @@ class Account:
     """
 
     def __init__(
-        self, me: str, tell: Callable[[RouterEvent], None], clock: Callable[[], float]
+        self,
+        me: str,
+        holder: Callable[[str], str],
+        tell: Callable[[RouterEvent], None],
+        clock: Callable[[], float],
     ) -> None:
         self._me = me
+        self._holder = holder
         self._tell = tell
         self._clock = clock
         self._told: dict[tuple[bytes, RefusalReason], float] = {}
@@ -123,8 +132,10 @@ class Account:
         self._tell(Refused(host, kind, reason, link))
 
     def _count(self, binding: Binding | None, by: int) -> bool:
-        place = None if binding is None else place_of(binding, self._me)
-        if binding is None or place is None:
+        if binding is None:
+            return False
+        place = place_of(binding, self._holder(binding.anchor), self._me)
+        if place is None:
             return False
         self.bindings[binding.type, place] += by
         return True

@@ -14,7 +14,7 @@ from moorage.config import ConfigError, changed
 from moorage.management.config import RouterManagement
 from moorage.router.settings import Count, Dhcp, LimitTable, RelayAgent
 from moorage.service import ServiceType
-from moorage.store.model import Router
+from moorage.store.model import Anchor, Router
 from moorage.wire.dhcp6 import DuidUuid
 
 DELEGATED_LENGTH = 64
@@ -252,6 +252,7 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         sids: our segment identifiers.
         pool: what prefixes are delegated from; every router has its own.
         store: the binding store, as `moorage.store.open_store` takes it.
+        lease: how long after our last sign of life the other routers take us for gone.
         access: the links that hosts attach to.
         offered: types that are delegated.
         default_type: type of a prefix for a client that asks for none.
@@ -282,6 +283,7 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     sids: Sids
     pool: IPv6Network
     store: StoreUrl = "sqlite:/var/lib/moorage/bindings.db"
+    lease: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 5.0
     access: Annotated[list[AccessLink], msgspec.Meta(min_length=1)]
     offered: list[str] = msgspec.field(default_factory=_every_type)
     default_type: str = ServiceType.SESSION_LASTING.slug
@@ -370,9 +372,13 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         """Return the size in bytes that passes on this link and on the way to any anchor."""
         return min(link.mtu, self.core_mtu - ENCAPSULATION)
 
-    def router(self, seen: float) -> Router:
+    def router(self) -> Router:
         """Return this router as the store is to know it."""
-        return Router(self.id, self.core_address, self.sids.down, self.sids.up, self.pool, seen)
+        return Router(self.id, self.core_address, self.sids.down, self.sids.up, self.lease)
+
+    def anchor(self) -> Anchor:
+        """Return the anchor of the pool as it begins."""
+        return Anchor(self.id, self.pool, self.id, 1)
 
 
 def _check_types(key: str, slugs: Iterable[str]) -> None:

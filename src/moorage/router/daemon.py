@@ -26,10 +26,11 @@ from moorage.management.event import ConfigurationRefused, ConfigurationTaken
 from moorage.numbers import ROUTE_PROTOCOL
 from moorage.readiness import notify
 from moorage.router.config import RouterConfig
-from moorage.router.events import LinkClosed, LinkServed, RouterJoined
+from moorage.router.events import AnchorHeld, LinkClosed, LinkServed, RouterJoined, RouterLeft
 from moorage.router.inside import Inside
 from moorage.router.lifecycle import Expiry
 from moorage.router.link import LinkServer
+from moorage.router.membership import Membership
 from moorage.router.mirror import Mirror
 from moorage.router.reconfigurer import load_keys
 from moorage.router.server import DelegationServer
@@ -38,6 +39,7 @@ from moorage.router.watch import KernelWatch
 from moorage.store import open_store
 from moorage.store.model import Binding
 from moorage.store.protocol import (
+    AnchorChanged,
     BindingChanged,
     BindingGone,
     BindingStore,
@@ -45,14 +47,13 @@ from moorage.store.protocol import (
     Compacted,
     Delete,
     RouterChanged,
+    RouterGone,
     StoreError,
 )
 from moorage.store.protocol import Event as StoreEvent
 
 _log = logging.getLogger("moorage.router")
 
-_HEARTBEAT = 30.0
-"""Seconds between two registrations in the store."""
 _RETRY = 1.0
 """Seconds until a store that did not answer is asked again."""
 _LONGEST_SLEEP = 60.0
@@ -116,7 +117,8 @@ class _RouterDaemon:
         self._complaints = Complaints(_log)
         self._access = {link.interface: link for link in config.access}
         self._mirror = Mirror(config.hold)
-        self._expiry = Expiry(config)
+        self._expiry = Expiry(config, self._mirror.holder)
+        self._membership = Membership(config, store, self._complaints)
         self._addresses = NetlinkAddressTable()
         self._watch = KernelWatch(config, self._mirror, self._commit_soon, self._serve, _log.error)
         self._forwarding = self._watch.forwarding
@@ -143,11 +145,11 @@ class _RouterDaemon:
         """Take up an earlier life, and serve."""
         sysctl.write("net/ipv6/conf/all/forwarding", "1")
         self._set_tunnel_source()
-        await self._store.register(self._config.router(time.time()))
+        await self._membership.join()
         revision = await self._list()
         self._watch.start()
         self._spawn(self._follow(revision))
-        self._spawn(self._register())
+        self._spawn(self._membership.keep())
         for name in self._access:
             self._serve(name)
 
@@ -224,11 +226,16 @@ class _RouterDaemon:
         with many_objects():
             snapshot = await self._store.snapshot()
             self._mirror.reset(snapshot, time.time())
-            self._expiry.start(snapshot.bindings)
-            self._account.listed(snapshot.bindings)
-            self._watch.resync()
+            self._survey()
         self._set_timer()
         return snapshot.revision
+
+    def _survey(self) -> None:
+        """Go through all that is known, since anything may be another matter now."""
+        bindings = [known.binding for known in self._mirror.known()]
+        self._expiry.start(bindings)
+        self._account.listed(bindings)
+        self._watch.resync()
 
     async def _follow(self, revision: int) -> None:
         """Do what the store says, as it says it."""
@@ -259,9 +266,18 @@ class _RouterDaemon:
                     self._forwarding.update([prefix])
                     self._account.changed(before, None)
             case RouterChanged(_, router):
+                known = self._mirror.routers.get(router.id)
                 if self._mirror.learn(event, time.time()):
-                    self._watch.resync()
                     self.inside.tell(RouterJoined(router.id))
+                if known != router:
+                    self._watch.resync()
+            case RouterGone(_, router_id):
+                if self._mirror.learn(event, time.time()):
+                    self.inside.tell(RouterLeft(router_id))
+            case AnchorChanged(_, anchor):
+                if self._mirror.learn(event, time.time()):
+                    self._survey()
+                    self.inside.tell(AnchorHeld(anchor.id, anchor.pool, anchor.holder))
         self._set_timer()
 
     def prepare(self, changes: Sequence[Change]) -> None:
@@ -287,15 +303,6 @@ class _RouterDaemon:
                     self._watch.expect(change.binding)
         self._forwarding.update([each.prefix for _, changes in commits for each in changes])
         self._set_timer()
-
-    async def _register(self) -> None:
-        """Say again and again that we are alive."""
-        while True:
-            await asyncio.sleep(_HEARTBEAT)
-            try:
-                await self._store.register(self._config.router(time.time()))
-            except StoreError as error:
-                self._complaints.complain("registration", "the store", error)
 
     def _commit_soon(self, changes: Sequence[Change]) -> None:
         """Commit changes that nobody waits for."""

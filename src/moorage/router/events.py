@@ -29,12 +29,37 @@ class LinkClosed(Event, frozen=True):
 
 
 class RouterJoined(Event, frozen=True):
-    """A router of the domain was heard of for the first time, or is another one than before."""
+    """A router of the domain is there: it is new, back, or another one than before."""
 
     router: str
 
     def __str__(self) -> str:
         return f"{self.router} is a router of the domain"
+
+
+class RouterLeft(Event, frozen=True):
+    """The lease of a router ended: it has failed, or cannot reach the store."""
+
+    router: str
+
+    def __str__(self) -> str:
+        return f"{self.router} is gone"
+
+
+class AnchorHeld(Event, frozen=True):
+    """A router acts for a pool from now on.
+
+    Attributes:
+        anchor: the router that the pool is configured to.
+        holder: the one that acts.
+    """
+
+    anchor: str
+    pool: IPv6Network
+    holder: str
+
+    def __str__(self) -> str:
+        return f"{self.pool} of {self.anchor} is held by {self.holder}"
 
 
 class PrefixGiven(Event, frozen=True):
@@ -128,6 +153,8 @@ RouterEvent = (
     LinkServed
     | LinkClosed
     | RouterJoined
+    | RouterLeft
+    | AnchorHeld
     | PrefixGiven
     | HostMoved
     | HostLeft

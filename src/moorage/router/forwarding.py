@@ -49,7 +49,7 @@ class Forwarding:
         self._table = table
         self._filter = packet_filter
         self._complain = complain
-        self._paths = Paths(config, {}, mirror.routers)
+        self._paths = Paths(config, {}, mirror.routers, mirror.anchors)
         self._macs: dict[Place, bytes] = {}
         # What the kernel has follows from these. It is not kept: it may be very much.
         self._done: dict[IPv6Network, Known] = {}
@@ -72,7 +72,8 @@ class Forwarding:
         ``interfaces`` are the indexes of the interfaces that are up, by name.
         """
         started = perf_counter()
-        self._paths = Paths(self._config, interfaces, self._mirror.routers)
+        mirror = self._mirror
+        self._paths = Paths(self._config, interfaces, mirror.routers, mirror.anchors)
         with many_objects():
             routes, members = self._survey()
             self._put_routes(routes)

@@ -52,7 +52,7 @@ class Inside:
         self._served = served
         self._since = time.time()
         self._journal = Journal(config.management.events)
-        self.account = Account(config.id, self.tell, time.time)
+        self.account = Account(config.id, mirror.holder, self.tell, time.time)
         self._server = ManagementServer(
             config.management,
             self._journal,
@@ -90,7 +90,6 @@ class Inside:
             self._forwarding,
             self._dropped,
             self._served,
-            time.time(),
         )
 
     async def _status(self, query: Query) -> StatusView:

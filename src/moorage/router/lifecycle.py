@@ -24,14 +24,16 @@ _REMEMBERED = 4096
 
 
 class Expiry:
-    """Ends the bindings that a router anchors when their time is up.
+    """Ends the bindings that a router anchors, in whose stead so ever, when their time is up.
 
     A binding whose valid lifetime is over is released; one whose quarantine is over is forgotten,
     and the prefix may be drawn again.
     """
 
-    def __init__(self, config: RouterConfig) -> None:
+    def __init__(self, config: RouterConfig, holder: Callable[[str], str]) -> None:
+        """``holder`` tells which router acts for an anchor."""
         self._config = config
+        self._holder = holder
         # At least one entry for each binding that we anchor, not later than its time.
         self._times: list[tuple[float, IPv6Network]] = []
 
@@ -46,18 +48,20 @@ class Expiry:
 
     def start(self, bindings: Iterable[Binding]) -> None:
         """Begin with these bindings, and forget all others."""
-        me = self._config.id
         self._times = [
-            (binding.valid_until, binding.prefix) for binding in bindings if binding.anchor == me
+            (binding.valid_until, binding.prefix) for binding in bindings if self._is_ours(binding)
         ]
         heapify(self._times)
 
     def note(self, binding: Binding, before: Binding | None) -> None:
         """Consider a binding that is new or was changed."""
-        if binding.anchor != self._config.id:
+        if not self._is_ours(binding):
             return
         if before is None or binding.valid_until < before.valid_until:
             heappush(self._times, (binding.valid_until, binding.prefix))
+
+    def _is_ours(self, binding: Binding) -> bool:
+        return self._holder(binding.anchor) == self._config.id
 
     def due(self, get: Callable[[IPv6Network], Binding | None], now: float) -> list[Change]:
         """Return what to change now, each for itself; ``get`` returns the binding of a prefix."""

@@ -28,7 +28,6 @@ def look(
     forwarding: Forwarding,
     dropped: Mapping[str, int],
     served: Container[str],
-    now: float,
 ) -> Iterator[Metric]:
     """Yield all metrics as they are now.
 
@@ -39,7 +38,6 @@ def look(
         forwarding: the kernel.
         dropped: what came that was of no use, by kind.
         served: the access links that are served.
-        now: seconds since 1970.
     """
     yield gauge(
         "moorage_router_bindings",
@@ -72,13 +70,13 @@ def look(
         {(link.interface,): float(link.interface in served) for link in config.access},
     )
     yield gauge(
-        "moorage_router_peer_age_seconds",
-        "Since another router of the domain last said that it is alive.",
+        "moorage_router_peer_present",
+        "Whether another router of the domain keeps its lease in the store.",
         ["router"],
         {
-            (router.id,): now - router.seen
-            for router in mirror.routers.values()
-            if router.id != config.id
+            (router,): float(router in mirror.present)
+            for router in mirror.routers
+            if router != config.id
         },
     )
     yield counter(

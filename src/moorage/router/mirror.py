@@ -7,13 +7,22 @@ host moved, and the time since a host left.
 from __future__ import annotations
 
 from collections.abc import ValuesView
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from ipaddress import IPv6Network
 
+from moorage.router.anchors import Anchors
 from moorage.router.holdings import Holdings
 from moorage.store.model import Binding, Router
-from moorage.store.protocol import BindingChanged, BindingGone, Event, RouterChanged, Snapshot
+from moorage.store.protocol import (
+    AnchorChanged,
+    BindingChanged,
+    BindingGone,
+    Event,
+    RouterChanged,
+    RouterGone,
+    Snapshot,
+)
 
 LINGER = 2.0
 """How long the router that served a host before still forwards what was under way, in seconds."""
@@ -39,7 +48,7 @@ class Known:
 
 
 class Mirror:
-    """The bindings and routers of the store.
+    """The bindings, routers and anchors of the store.
 
     Events may come twice, by the watch and from our own commit, and the one from the commit early;
     what is not newer than what is known of a prefix changes nothing. Revisions decide, since
@@ -53,10 +62,17 @@ class Mirror:
         self._fading: list[tuple[float, IPv6Network]] = []
         self.holdings = Holdings()
         self.routers: dict[str, Router] = {}
+        self.present: set[str] = set()
+        """Ids of the routers whose lease lasts; of the others all else is true as well."""
+        self.anchors = Anchors()
 
     def __contains__(self, prefix: IPv6Network) -> bool:
         """Whether somebody has or had the prefix, so that nobody else may get it."""
         return prefix in self._bindings
+
+    def holder(self, anchor: str) -> str:
+        """Return the id of the router that acts for an anchor."""
+        return self.anchors.holder(anchor)
 
     def known(self) -> ValuesView[Known]:
         """Return everything about bindings, as it is now and as it changes."""
@@ -77,16 +93,26 @@ class Mirror:
         self._bindings = {}
         self.holdings = Holdings()
         self.routers = {router.id: router for router in snapshot.routers}
+        self.present = {*snapshot.present}
+        self.anchors = Anchors(snapshot.anchors)
         for binding in snapshot.bindings:
             self._put(before.get(binding.prefix), snapshot.revision, binding, now)
 
     def learn(self, event: Event, now: float) -> bool:
-        """Take an event up; whether it said something new, a sign of life apart."""
+        """Take an event up; whether it said something new."""
         match event:
             case RouterChanged(_, router):
                 before = self.routers.get(router.id)
                 self.routers[router.id] = router
-                return before is None or replace(before, seen=router.seen) != router
+                absent = router.id not in self.present
+                self.present.add(router.id)
+                return absent or before != router
+            case RouterGone(_, name):
+                present = name in self.present
+                self.present.discard(name)
+                return present
+            case AnchorChanged(_, anchor):
+                return self.anchors.learn(anchor)
             case BindingChanged(revision, binding):
                 known = self._bindings.get(binding.prefix)
                 if known is not None and revision <= known.revision:

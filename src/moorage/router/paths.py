@@ -14,6 +14,7 @@ from ipaddress import IPv6Address, IPv6Network
 from moorage.kernel.nftables import NO_MEMBERS, Attachment, FilterState, Members, Served
 from moorage.kernel.routes import Route, RouteKind, Rule, Seg6Encap, Seg6EndDT6
 from moorage.numbers import ROUTER_DOWN_TABLE, ROUTER_LINK_TABLE_BASE, ROUTER_METRIC
+from moorage.router.anchors import Anchors
 from moorage.router.config import DELEGATED_LENGTH, AccessLink, RouterConfig
 from moorage.router.mirror import Known
 from moorage.store.model import Binding, Router
@@ -57,16 +58,22 @@ class Paths:
         config: the router.
         interfaces: the indexes of those of its interfaces that exist, by name.
         routers: all routers of the domain, by id.
+        anchors: who acts for which pool.
     """
 
     def __init__(
-        self, config: RouterConfig, interfaces: Mapping[str, int], routers: Mapping[str, Router]
+        self,
+        config: RouterConfig,
+        interfaces: Mapping[str, int],
+        routers: Mapping[str, Router],
+        anchors: Anchors,
     ) -> None:
         self._config = config
         self._me = config.id
         self._core = interfaces.get(config.core_interface)
         self._interfaces = interfaces
         self._routers = dict(routers)
+        self._anchors = Anchors(anchors)
         self._up = {name: Seg6Encap(router.up_sid) for name, router in routers.items()}
         self._down = {name: Seg6Encap(router.down_sid) for name, router in routers.items()}
         self._tables = {
@@ -82,7 +89,10 @@ class Paths:
         """Return the routes that are there whatever is bound."""
         routes = [
             _route(_ANYWHERE, ROUTER_DOWN_TABLE, RouteKind.BLACKHOLE),
-            _route(self._config.pool, MAIN_TABLE, RouteKind.UNREACHABLE),
+            *(
+                _route(anchor.pool, MAIN_TABLE, RouteKind.UNREACHABLE)
+                for anchor in self._anchors.held_by(self._me)
+            ),
         ]
         sids = self._config.sids
         if self._core is not None:
@@ -111,7 +121,7 @@ class Paths:
             routes += self._visiting(binding)
             routes += self._to_anchor(binding)
             places += _place(binding)
-        elif binding.anchor == self._me:
+        elif self._is_held(binding):
             routes.append(self._to_serving(binding, known.quiet))
             served += self._served(binding)
         if former is not None and former.serving == self._me:
@@ -120,7 +130,7 @@ class Paths:
             if binding.serving != self._me or binding.link != former.link:
                 routes += self._to_anchor(former)
             places += (place for place in _place(former) if place not in places)
-        elif former is not None and former.anchor == self._me:
+        elif former is not None and self._is_held(former):
             served += (pair for pair in self._served(former) if pair not in served)
         if not (routes or served):
             return NO_TRACES
@@ -136,9 +146,13 @@ class Paths:
             return []
         return self._visiting(binding)
 
+    def _is_held(self, binding: Binding) -> bool:
+        """Whether we are the ones who act for the anchor of a binding."""
+        return self._anchors.holder(binding.anchor) == self._me
+
     def _visiting(self, binding: Binding) -> list[Route]:
         """From the anchor to the host. Only anchors send to *down* SIDs, and none to its own."""
-        return [] if binding.anchor == self._me else self._on_link(binding, ROUTER_DOWN_TABLE)
+        return [] if self._is_held(binding) else self._on_link(binding, ROUTER_DOWN_TABLE)
 
     def _on_link(self, binding: Binding, table: int) -> list[Route]:
         """To the host, by its link-local address: it answers for no other."""
@@ -150,9 +164,9 @@ class Paths:
     def _to_anchor(self, binding: Binding) -> list[Route]:
         """From the host: what has a source of this prefix, if the prefix is not ours."""
         table = self._tables.get(binding.link or "")
-        if binding.anchor == self._me or table is None:
+        if self._is_held(binding) or table is None:
             return []
-        up = self._up.get(binding.anchor)
+        up = self._up.get(self._anchors.holder(binding.anchor))
         if up is None or self._core is None:
             # Sent from here, the packets would be another network's with a foreign source.
             return [_route(_ANYWHERE, table, RouteKind.UNREACHABLE, source=binding.prefix)]
@@ -180,7 +194,7 @@ class Paths:
                 router.address for router in self._routers.values() if router.id != self._me
             ),
             prefix_length=DELEGATED_LENGTH,
-            pools=frozenset(router.pool for router in self._routers.values()),
+            pools=frozenset(anchor.pool for anchor in self._anchors),
             local=frozenset(
                 (link.interface, network)
                 for link in self._config.access

@@ -30,7 +30,7 @@ from moorage.router.terms import Terms
 from moorage.router.validation import UNICAST, Discarded, Unicast, admit
 from moorage.service import ServiceType
 from moorage.store.model import Binding
-from moorage.store.protocol import BindingStore, Change, Conflict, StoreError
+from moorage.store.protocol import BindingStore, Change, Conflict, Mismatch, StoreError
 from moorage.wire.dhcp6 import (
     ClientId,
     Message,
@@ -299,7 +299,8 @@ class DelegationServer:
         for draft, outcome in zip(drafts, outcomes, strict=True):
             if isinstance(outcome, Conflict):
                 self._follower.abandoned(draft.decision.changes)
-                draft.rivals.add(outcome.prefix)
+                if isinstance(outcome, Mismatch):
+                    draft.rivals.add(outcome.prefix)
             else:
                 draft.settled = True
                 commits.append((outcome, draft.decision.changes))

@@ -35,12 +35,21 @@ class LinkView(msgspec.Struct, frozen=True):
 
 
 class PeerView(msgspec.Struct, frozen=True):
-    """Another router of the domain; ``seen`` is how long ago it said that it is alive."""
+    """Another router of the domain; ``present`` is whether its lease lasts, of so many seconds."""
 
     id: str
     address: IPv6Address
+    present: bool
+    lease: float
+
+
+class AnchorView(msgspec.Struct, frozen=True):
+    """A pool of the domain, and the router that acts for it."""
+
+    id: str
     pool: IPv6Network
-    seen: float
+    holder: str
+    epoch: int
 
 
 class StatusView(msgspec.Struct, frozen=True):
@@ -51,6 +60,9 @@ class StatusView(msgspec.Struct, frozen=True):
         bindings: how many there are, by type and then by place.
         given: how many prefixes of the pool are taken, ...
         size: ... of so many.
+        present: whether our own lease lasts, as far as we know.
+        lease: its seconds.
+        routers: the others.
         dropped: messages that were of no use, by kind, since the start.
         filtered: packets that the filter dropped, by reason.
     """
@@ -66,7 +78,10 @@ class StatusView(msgspec.Struct, frozen=True):
     offered: list[str]
     links: list[LinkView]
     hosts: int
+    present: bool
+    lease: float
     routers: list[PeerView]
+    anchors: list[AnchorView]
     bindings: dict[str, dict[str, int]]
     dropped: dict[str, int]
     filtered: dict[str, int]
@@ -133,10 +148,16 @@ def status(
             for link in config.access
         ],
         hosts=len(forwarding.places()),
+        present=config.id in mirror.present,
+        lease=config.lease,
         routers=[
-            PeerView(router.id, router.address, router.pool, now - router.seen)
+            PeerView(router.id, router.address, router.id in mirror.present, router.lease)
             for router in sorted(mirror.routers.values(), key=lambda router: router.id)
             if router.id != config.id
+        ],
+        anchors=[
+            AnchorView(anchor.id, anchor.pool, anchor.holder, anchor.epoch)
+            for anchor in sorted(mirror.anchors, key=lambda anchor: anchor.id)
         ],
         bindings={
             kind.slug: {place.value: account.bindings[kind, place] for place in Place}
@@ -150,10 +171,11 @@ def status(
 def path(config: RouterConfig, mirror: Mirror, known: Known) -> PathView | None:
     """Return how packets of a binding go through this router; none: they do not."""
     binding, former = known.binding, known.former
-    place = place_of(binding, config.id)
+    holder = mirror.holder(binding.anchor)
+    place = place_of(binding, holder, config.id)
     if place is None or place is Place.RELEASED:
         return None
-    via = {Place.AWAY: binding.serving, Place.VISITING: binding.anchor}.get(place)
+    via = {Place.AWAY: binding.serving, Place.VISITING: holder}.get(place)
     router = mirror.routers.get(via or "")
     segment = None
     if router is not None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import suppress
 from ipaddress import IPv6Network
+from time import monotonic
 
-from moorage.store.model import Binding, Router
+from moorage.store.model import Anchor, Binding, Router
 from moorage.store.protocol import (
+    AnchorChanged,
     BindingChanged,
     BindingGone,
     Change,
@@ -17,7 +20,12 @@ from moorage.store.protocol import (
     Create,
     Delete,
     Event,
+    Fenced,
+    Hold,
+    LeaseEnded,
+    Mismatch,
     RouterChanged,
+    RouterGone,
     Snapshot,
     StoreError,
     Update,
@@ -33,6 +41,8 @@ class MemoryStore:
         self._bindings: dict[IPv6Network, Binding] = {}
         self._held: dict[tuple[bytes, int, bool], IPv6Network] = {}
         self._routers: dict[str, Router] = {}
+        self._leases: dict[str, float] = {}
+        self._anchors: dict[str, Anchor] = {}
         self._revision = 0
         self._history: deque[tuple[Event, ...]] = deque(maxlen=keep)
         self._watchers: set[asyncio.Event] = set()
@@ -85,13 +95,35 @@ class MemoryStore:
         """Add a router or replace what is known of it, and return the revision."""
         self._check_open()
         self._routers[router.id] = router
+        self._leases[router.id] = monotonic() + router.lease
         return self._publish((RouterChanged(self._revision + 1, router),))
+
+    async def keep_alive(self, router: str) -> None:
+        """Let the lease of a router begin anew."""
+        self._check_open()
+        if router not in self._leases:
+            raise LeaseEnded(router)
+        self._leases[router] = monotonic() + self._routers[router].lease
+
+    async def hold(self, hold: Hold) -> int:
+        """Say who holds a pool from now on, and return the revision."""
+        self._check_open()
+        anchor = hold.anchor
+        if self._epoch(anchor.id) != hold.expected_epoch or hold.gone in self._leases:
+            raise Fenced(anchor.id)
+        self._anchors[anchor.id] = anchor
+        return self._publish((AnchorChanged(self._revision + 1, anchor),))
 
     async def snapshot(self) -> Snapshot:
         """Return everything, as of one revision."""
         self._check_open()
-        routers = tuple(router for _, router in sorted(self._routers.items()))
-        return Snapshot(self._revision, tuple(_by_prefix(self._bindings.values())), routers)
+        return Snapshot(
+            self._revision,
+            tuple(_by_prefix(self._bindings.values())),
+            tuple([router for _, router in sorted(self._routers.items())]),
+            frozenset(self._leases),
+            tuple([anchor for _, anchor in sorted(self._anchors.items())]),
+        )
 
     async def watch(self, after: int) -> AsyncGenerator[Event, None]:
         """Yield every event with a revision above ``after``, in order, as it happens."""
@@ -105,7 +137,10 @@ class MemoryStore:
                     for event in events:
                         yield event
                     after += 1
-                await changed.wait()
+                self._end_leases()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._rest()):
+                        await changed.wait()
         finally:
             self._watchers.discard(changed)
 
@@ -124,11 +159,13 @@ class MemoryStore:
             raise StoreError("memory: the store is closed")
 
     def _fitting(self, change: Change) -> Binding | None:
-        """Return what ``change`` makes of its prefix's binding, or raise Conflict."""
+        """Return what ``change`` makes of its prefix's binding, or raise a Conflict."""
         stored = self._bindings.get(change.prefix)
         binding: Binding | None
         match change:
-            case Create(binding):
+            case Create(binding, epoch):
+                if epoch not in (None, self._epoch(binding.anchor)):
+                    raise Fenced(binding.anchor)
                 fits = stored is None
             case Update(binding, expected_seq):
                 fits = stored is not None and stored.seq == expected_seq
@@ -138,7 +175,7 @@ class MemoryStore:
         if binding is not None and binding.held:
             fits = fits and self._held.get(binding.name, change.prefix) == change.prefix
         if not fits:
-            raise Conflict(change.prefix)
+            raise Mismatch(change.prefix)
         return binding
 
     def _put(self, prefix: IPv6Network, binding: Binding | None) -> Binding | None:
@@ -151,6 +188,21 @@ class MemoryStore:
             if binding.held:
                 self._held[binding.name] = prefix
         return before
+
+    def _epoch(self, anchor: str) -> int:
+        """Return the epoch of an anchor, 0 if it is not there."""
+        return self._anchors[anchor].epoch if anchor in self._anchors else 0
+
+    def _end_leases(self) -> None:
+        """Tell of the routers whose lease is over."""
+        now = monotonic()
+        for router in [router for router, end in self._leases.items() if end <= now]:
+            del self._leases[router]
+            self._publish((RouterGone(self._revision + 1, router),))
+
+    def _rest(self) -> float | None:
+        """Return the seconds until a lease is over, if there is one."""
+        return min(self._leases.values()) - monotonic() if self._leases else None
 
     def _since(self, after: int) -> list[tuple[Event, ...]]:
         behind = self._revision - after

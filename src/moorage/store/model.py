@@ -1,7 +1,8 @@
-"""What a binding store holds: bindings and routers, as plain values.
+"""What a binding store holds: bindings, routers and anchors, as plain values.
 
 A binding says who holds a prefix, who anchors it and who serves it now (the mobility context of
-RFC 8885). The store has no clock: it keeps times, and whoever uses it judges them.
+RFC 8885). The store keeps times, and whoever uses it judges them; the end of a router's lease is
+all that it judges itself.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Binding:
     type: ServiceType
 
     anchor: str
-    """Id of the router from whose pool the prefix is."""
+    """Id of the anchor from whose pool the prefix is: that of the router which gave it."""
 
     serving: str | None
     """Id of the router on whose link the client is, if any."""
@@ -104,7 +105,21 @@ class Router:
     up_sid: IPv6Address
     """Where a serving router sends packets from a prefix that this router anchors."""
 
+    lease: float
+    """Seconds without a sign of life after which it counts as gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A pool, and who acts as the anchor of its prefixes now: of all routers, that one alone."""
+
+    id: str
+    """The router that the pool is configured to; `Binding.anchor` names it."""
+
     pool: IPv6Network
 
-    seen: float
-    """When it last said that it is alive, seconds since 1970."""
+    holder: str
+    """Id of the router that acts for it: itself, or a standby that has taken over."""
+
+    epoch: int
+    """Raised by every change; the change must know the number that it replaces."""

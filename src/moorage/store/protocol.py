@@ -2,7 +2,8 @@
 
 The store is the one place that routers share. A router lists the store once (``snapshot``) and
 follows it from there (``watch``); it changes bindings by compare-and-swap (``commit``), so that of
-two routers that act on the same binding exactly one wins.
+two routers that act on the same binding exactly one wins. So it is with who holds a pool
+(``hold``): what is created by somebody who no longer holds it is refused.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Network
 from typing import Protocol
 
-from moorage.store.model import Binding, Router
+from moorage.store.model import Anchor, Binding, Router
 
 
 class StoreError(Exception):
@@ -23,7 +24,11 @@ class StoreError(Exception):
 
 
 class Conflict(Exception):
-    """A commit's premise does not hold; nothing of the commit was done. Read again and decide anew.
+    """A premise does not hold, and nothing was done. Read again and decide anew."""
+
+
+class Mismatch(Conflict):
+    """A binding is not as a change of it expects.
 
     Attributes:
         prefix: the prefix of the change that did not fit.
@@ -32,6 +37,30 @@ class Conflict(Exception):
     def __init__(self, prefix: IPv6Network) -> None:
         super().__init__(f"the binding of {prefix} is not as expected")
         self.prefix = prefix
+
+
+class Fenced(Conflict):
+    """An anchor is not at the expected epoch, or its holder is not gone as expected.
+
+    Attributes:
+        anchor: its id.
+    """
+
+    def __init__(self, anchor: str) -> None:
+        super().__init__(f"the anchor {anchor} is not held as expected")
+        self.anchor = anchor
+
+
+class LeaseEnded(Conflict):
+    """A router has no lease to keep: it never registered, or others were told that it is gone.
+
+    Attributes:
+        router: its id.
+    """
+
+    def __init__(self, router: str) -> None:
+        super().__init__(f"the lease of {router} has ended")
+        self.router = router
 
 
 class Compacted(Exception):
@@ -48,12 +77,15 @@ class Compacted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Add a binding. Conflict: the prefix has one (of any state), or its name is held.
+    """Add a binding. Mismatch: the prefix has one (of any state), or its name is held.
 
-    Its name is (client, iaid), for prefixes and for addresses apart.
+    Its name is (client, iaid), for prefixes and for addresses apart. Fenced: its anchor is not at
+    ``epoch``, 0 being that of one that is not there. Without an epoch whoever holds the anchor does
+    not matter: the binding is of no pool, or comes from a back-up.
     """
 
     binding: Binding
+    epoch: int | None = None
 
     @property
     def prefix(self) -> IPv6Network:
@@ -65,7 +97,7 @@ class Create:
 class Update:
     """Replace the binding of a prefix as a whole.
 
-    Conflict: none is there, its seq is not ``expected_seq``, or its name is held elsewhere.
+    Mismatch: none is there, its seq is not ``expected_seq``, or its name is held elsewhere.
 
     Raises:
         ValueError: the new seq is not higher than ``expected_seq``.
@@ -86,13 +118,33 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Forget a binding. Conflict: none is there, or its seq is not ``expected_seq``."""
+    """Forget a binding. Mismatch: none is there, or its seq is not ``expected_seq``."""
 
     prefix: IPv6Network
     expected_seq: int
 
 
 Change = Create | Update | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Say who holds a pool from now on.
+
+    Fenced: the anchor of this id is not at ``expected_epoch``, 0 being that of one that is not
+    there; or the lease of the router ``gone`` has not ended.
+
+    Raises:
+        ValueError: the new epoch is not higher than ``expected_epoch``.
+    """
+
+    anchor: Anchor
+    expected_epoch: int
+    gone: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.anchor.epoch <= self.expected_epoch:
+            raise ValueError(f"epoch {self.anchor.epoch} does not rise above {self.expected_epoch}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +171,50 @@ class RouterChanged:
     router: Router
 
 
-Event = BindingChanged | BindingGone | RouterChanged
+@dataclass(frozen=True, slots=True)
+class RouterGone:
+    """A router's lease ended. What is known of it stays true: its kernel may go on forwarding."""
+
+    revision: int
+    router: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorChanged:
+    """Somebody holds a pool from now on; this is what the anchor is now."""
+
+    revision: int
+    anchor: Anchor
+
+
+Event = BindingChanged | BindingGone | RouterChanged | RouterGone | AnchorChanged
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that the store held at ``revision``, bindings by prefix and routers by id."""
+    """All that the store held at ``revision``.
+
+    Attributes:
+        revision: the last one.
+        bindings: by prefix.
+        routers: all that ever registered, by id.
+        present: ids of those whose lease has not ended.
+        anchors: by id.
+    """
 
     revision: int
-    bindings: tuple[Binding, ...]
-    routers: tuple[Router, ...]
+    bindings: tuple[Binding, ...] = ()
+    routers: tuple[Router, ...] = ()
+    present: frozenset[str] = frozenset()
+    anchors: tuple[Anchor, ...] = ()
 
 
 class BindingStore(Protocol):
-    """Bindings and routers, shared by the routers of a domain.
+    """Bindings, routers and anchors, shared by the routers of a domain.
 
-    Every commit and every registration has a revision, higher than all before it; the events of one
-    commit share it. Every method raises `StoreError` when the store cannot answer.
+    Every commit, every registration, every end of a lease and every change of a holder has a
+    revision, higher than all before it; the events of one commit share it. Every method raises
+    `StoreError` when the store cannot answer.
     """
 
     async def get(self, prefix: IPv6Network) -> Binding | None:
@@ -151,7 +230,8 @@ class BindingStore(Protocol):
         cancelled commit may have happened.
 
         Raises:
-            Conflict: a change does not fit what is stored.
+            Mismatch: a change does not fit what is stored.
+            Fenced: a binding is created from a pool that is held otherwise.
             ValueError: two changes are about the same prefix.
         """
 
@@ -165,7 +245,25 @@ class BindingStore(Protocol):
         """
 
     async def register(self, router: Router) -> int:
-        """Add a router or replace what is known of it, and return the revision."""
+        """Add a router or replace what is known of it, and return the revision.
+
+        Its lease begins; when it ends, those who watch see `RouterGone`. If nobody watches, it ends
+        later: when somebody does.
+        """
+
+    async def keep_alive(self, router: str) -> None:
+        """Let the lease of a router begin anew; that is no event.
+
+        Raises:
+            LeaseEnded: it has to register again.
+        """
+
+    async def hold(self, hold: Hold) -> int:
+        """Say who holds a pool from now on, and return the revision.
+
+        Raises:
+            Fenced: the premises do not hold.
+        """
 
     async def snapshot(self) -> Snapshot:
         """Return everything, as of one revision."""

@@ -1,4 +1,4 @@
-"""How bindings, routers and events stand in the rows of the SQLite file."""
+"""How bindings, routers, anchors and events stand in the rows of the SQLite file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from typing import Any
 import msgspec
 
 from moorage.service import ServiceType
-from moorage.store.model import Binding, BindingState, Router
-from moorage.store.protocol import BindingChanged, BindingGone, Event, RouterChanged
+from moorage.store.model import Anchor, Binding, BindingState, Router
+from moorage.store.protocol import (
+    AnchorChanged,
+    BindingChanged,
+    BindingGone,
+    Event,
+    RouterChanged,
+    RouterGone,
+)
 
 Row = tuple[Any, ...]
 """The columns of a row: int, float, str, bytes or None each."""
@@ -79,14 +86,13 @@ def binding_of(row: Row) -> Binding:
 
 
 def router_row(router: Router) -> Row:
-    """Return a router's columns in the order of the table."""
+    """Return a router's columns in the order of the table, all but the end of its lease."""
     return (
         router.id,
         router.address.packed,
         router.down_sid.packed,
         router.up_sid.packed,
-        *prefix_row(router.pool),
-        float(router.seen),
+        float(router.lease),
     )
 
 
@@ -96,18 +102,35 @@ def router_of(row: Row) -> Router:
     Raises:
         RowError: no router has such values.
     """
-    name, address, down_sid, up_sid, pool, pool_length, seen = row
+    name, address, down_sid, up_sid, lease = row
     try:
         return Router(
             id=name,
             address=IPv6Address(address),
             down_sid=IPv6Address(down_sid),
             up_sid=IPv6Address(up_sid),
-            pool=IPv6Network((pool, pool_length)),
-            seen=seen,
+            lease=lease,
         )
     except ValueError as error:
         raise RowError(f"a router is damaged: {error}") from error
+
+
+def anchor_row(anchor: Anchor) -> Row:
+    """Return an anchor's columns in the order of the table."""
+    return (anchor.id, *prefix_row(anchor.pool), anchor.holder, anchor.epoch)
+
+
+def anchor_of(row: Row) -> Anchor:
+    """Return the anchor whose columns these are.
+
+    Raises:
+        RowError: no anchor has such values.
+    """
+    name, pool, length, holder, epoch = row
+    try:
+        return Anchor(id=name, pool=IPv6Network((pool, length)), holder=holder, epoch=epoch)
+    except ValueError as error:
+        raise RowError(f"an anchor is damaged: {error}") from error
 
 
 def event_of(row: Row) -> Event:
@@ -126,6 +149,10 @@ def event_of(row: Row) -> Event:
                 return BindingGone(revision, IPv6Network(columns))
             case "router":
                 return RouterChanged(revision, router_of(columns))
+            case "left":
+                return RouterGone(revision, *columns)
+            case "anchor":
+                return AnchorChanged(revision, anchor_of(columns))
             case _:
                 raise RowError(f"unknown kind {kind!r}")
     except (ValueError, TypeError, msgspec.MsgspecError) as error:

@@ -105,7 +105,32 @@ CREATE UNIQUE INDEX binding_name
     ON binding (client, iaid, length = 128, nullif(state = 'released', TRUE))
 """
 
-_STEPS: Final = (_TABLES, _WITHOUT_ANCHORS, _WITH_ADDRESSES, _APPENDED)
+# A router is present as long as its lease lasts, until `lease_end` of the machine's monotonic
+# clock; NULL: it is over. No router of an earlier version is running when this is done.
+_LEASED: Final = """
+CREATE TABLE anchor (
+    id TEXT PRIMARY KEY,
+    pool BLOB NOT NULL,
+    pool_length INTEGER NOT NULL,
+    holder TEXT NOT NULL,
+    epoch INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO anchor SELECT id, pool, pool_length, id, 1 FROM router;
+ALTER TABLE router RENAME TO earlier;
+CREATE TABLE router (
+    id TEXT PRIMARY KEY,
+    address BLOB NOT NULL,
+    down_sid BLOB NOT NULL,
+    up_sid BLOB NOT NULL,
+    lease REAL NOT NULL,
+    lease_end REAL
+) STRICT, WITHOUT ROWID;
+INSERT INTO router SELECT id, address, down_sid, up_sid, 5.0, NULL FROM earlier;
+DROP TABLE earlier;
+DELETE FROM change WHERE revision < (SELECT max(revision) FROM change)
+"""
+
+_STEPS: Final = (_TABLES, _WITHOUT_ANCHORS, _WITH_ADDRESSES, _APPENDED, _LEASED)
 """What makes each version of the one before, from the empty file on; never changed, only added to.
 
 A step that changes what rows hold has to empty the log up to its last revision: the log has rows.

@@ -6,9 +6,11 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from ipaddress import IPv6Network
+from math import inf
+from time import monotonic
 from typing import Any, Final, Self, TypeVar
 
 from moorage.store.model import Binding, Router
@@ -18,13 +20,14 @@ from moorage.store.protocol import (
     Compacted,
     Conflict,
     Event,
+    Hold,
     Snapshot,
     StoreError,
     distinct,
 )
-from moorage.store.rows import Row, binding_of, event_of, prefix_row, router_of
+from moorage.store.rows import Row, anchor_of, binding_of, event_of, prefix_row, router_of
 from moorage.store.schema import connect, store_errors, version_of
-from moorage.store.transaction import Write
+from moorage.store.transaction import Extension, Lapse, Registration, Write
 from moorage.store.writer import Writer
 
 _WINDOW: Final = 256
@@ -102,7 +105,15 @@ class SqliteStore:
 
     async def register(self, router: Router) -> int:
         """Add a router or replace what is known of it, and return the revision."""
-        return await self._write((router,))
+        return await self._write((Registration(router, monotonic() + router.lease),))
+
+    async def keep_alive(self, router: str) -> None:
+        """Let the lease of a router begin anew."""
+        await self._write((Extension(router, monotonic()),))
+
+    async def hold(self, hold: Hold) -> int:
+        """Say who holds a pool from now on, and return the revision."""
+        return await self._write((hold,))
 
     async def snapshot(self) -> Snapshot:
         """Return everything, as of one revision."""
@@ -110,8 +121,14 @@ class SqliteStore:
         with store_errors(self._path), closing(connect(self._path)) as reader:
             reader.execute("BEGIN")
             (revision,) = reader.execute(_LAST_REVISION).fetchone()
-            routers = map(router_of, reader.execute("SELECT * FROM router ORDER BY id"))
-            snapshot = Snapshot(revision, (), tuple(routers))
+            routers = reader.execute("SELECT * FROM router ORDER BY id").fetchall()
+            anchors = reader.execute("SELECT * FROM anchor ORDER BY id")
+            snapshot = Snapshot(
+                revision,
+                routers=tuple([router_of(columns) for *columns, _ in routers]),
+                present=frozenset([name for name, *_, end in routers if end is not None]),
+                anchors=tuple(map(anchor_of, anchors)),
+            )
             bindings: list[Binding] = []
             cursor = reader.execute("SELECT * FROM binding ORDER BY prefix, length")
             while rows := cursor.fetchmany(_WINDOW):
@@ -137,8 +154,10 @@ class SqliteStore:
                     seen = place
                 if logged:
                     await asyncio.sleep(0)
-                else:
-                    await doorbell.wait()
+                elif soonest := await self._end_leases():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(soonest):
+                            await doorbell.wait()
         finally:
             self._doorbells.discard(doorbell)
             doorbell.close()
@@ -189,6 +208,19 @@ class SqliteStore:
         if not self._read(_value, "SELECT 1 FROM change WHERE (revision, part) = (?, ?)", seen):
             raise Compacted(seen[0])
         return logged
+
+    async def _end_leases(self) -> float | None:
+        """End the leases that are over; if there are none, return the seconds until one may be."""
+        leases = self._read(
+            tuple, "SELECT id, lease_end, lease FROM router WHERE lease_end IS NOT NULL"
+        )
+        now = monotonic()
+        # The clock began anew with the machine: what ends too late is of before that.
+        over = [(Lapse(name, end),) for name, end, lease in leases if not now < end <= now + lease]
+        if not over:
+            return min((end for _, end, _ in leases), default=inf) - now
+        await self._writer.submit(tuple(over))
+        return None
 
     async def _write(self, writes: tuple[Write, ...]) -> int:
         self._check_open()

@@ -4,17 +4,53 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Final
 
 import msgspec
 
 from moorage.store.model import Router
-from moorage.store.protocol import Change, Conflict, Create, Delete, Update
-from moorage.store.rows import Row, binding_row, prefix_row, router_row
+from moorage.store.protocol import (
+    Change,
+    Conflict,
+    Create,
+    Delete,
+    Fenced,
+    Hold,
+    LeaseEnded,
+    Mismatch,
+    Update,
+)
+from moorage.store.rows import Row, anchor_row, binding_row, prefix_row, router_row
 
-Write = Change | Router
-"""What one commit is made of: changes of bindings, or a router to register."""
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A router registers; its lease lasts until ``end`` of the monotonic clock."""
+
+    router: Router
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """A router lives: its lease begins anew at ``now`` of the monotonic clock."""
+
+    router: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lapse:
+    """A router's lease is over, if its end is still the one that was seen."""
+
+    router: str
+    end: float
+
+
+Write = Change | Hold | Registration | Extension | Lapse
+"""What one commit is made of: changes of bindings, or one other thing."""
 
 _MOST_ROWS: Final = 64
 """Rows that one statement inserts. A thread has to wait for its turn after each statement."""
@@ -30,7 +66,12 @@ _UPDATE_BINDING: Final = """
         valid_until = ?, reconfigurable = ?
     WHERE prefix = ? AND length = ? AND seq = ?"""
 _DELETE_BINDING: Final = "DELETE FROM binding WHERE prefix = ? AND length = ? AND seq = ?"
-_REPLACE_ROUTER: Final = f"INSERT OR REPLACE INTO router VALUES ({', '.join(7 * '?')})"
+_REPLACE_ROUTER: Final = f"INSERT OR REPLACE INTO router VALUES ({', '.join(6 * '?')})"
+_EXTEND: Final = "UPDATE router SET lease_end = ? + lease WHERE id = ? AND lease_end IS NOT NULL"
+_LAPSE: Final = "UPDATE router SET lease_end = NULL WHERE id = ? AND lease_end = ?"
+_IS_PRESENT: Final = "SELECT 1 FROM router WHERE id = ? AND lease_end IS NOT NULL"
+_EPOCH: Final = "SELECT epoch FROM anchor WHERE id = ?"
+_REPLACE_ANCHOR: Final = f"INSERT OR REPLACE INTO anchor VALUES ({', '.join(5 * '?')})"
 _INSERT_CHANGE: Final = "INSERT INTO change VALUES"
 _NAME_TAKEN: Final = ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE")
 
@@ -66,7 +107,10 @@ class Transaction:
     def _create(self, commits: Iterable[Sequence[Write]]) -> list[int] | None:
         """Do commits that create a binding each; None: nothing was done, since one conflicts."""
         execute = self._connection.execute
-        rows = [binding_row(one.binding) for (one,) in commits if isinstance(one, Create)]
+        creations = [one for (one,) in commits if isinstance(one, Create)]
+        if not all(map(self._is_at, {(one.binding.anchor, one.epoch) for one in creations})):
+            return None
+        rows = [binding_row(one.binding) for one in creations]
         execute("SAVEPOINT creation")
         if sum(self._insert(_INSERT_NEW, portion) for portion in _portions(rows)) < len(rows):
             execute("ROLLBACK TO creation")
@@ -84,13 +128,14 @@ class Transaction:
         """Do all writes of a commit or, if there is a conflict, none."""
         if len(writes) == 1:  # the usual case; a conflict has done nothing
             try:
-                return self._done([self._apply(writes[0])])
+                record = self._apply(writes[0])
             except Conflict as conflict:
                 return conflict
+            return self._revision if record is None else self._done([record])
         execute = self._connection.execute
         execute("SAVEPOINT job")
         try:
-            records = [self._apply(write) for write in writes]
+            records = [*filter(None, map(self._apply, writes))]
         except Conflict as conflict:
             execute("ROLLBACK TO job")
             execute("RELEASE job")
@@ -105,9 +150,20 @@ class Transaction:
             self._log.append((self._revision, part, kind, msgspec.msgpack.encode(row)))
         return self._revision
 
-    def _apply(self, write: Write) -> _Record:
+    def _is_at(self, fence: tuple[str, int | None]) -> bool:
+        """Whether an anchor is at an epoch, or that does not matter."""
+        anchor, epoch = fence
+        if epoch is None:
+            return True
+        row = self._connection.execute(_EPOCH, (anchor,)).fetchone()
+        return epoch == (0 if row is None else row[0])
+
+    def _apply(self, write: Write) -> _Record | None:
+        """Do one write; None: it is nothing to tell of."""
         match write:
-            case Create(binding):
+            case Create(binding, epoch):
+                if not self._is_at((binding.anchor, epoch)):
+                    raise Fenced(binding.anchor)
                 row = binding_row(binding)
                 self._swap(write, _INSERT_BINDING, row)
                 return "binding", row
@@ -119,10 +175,25 @@ class Transaction:
                 row = prefix_row(prefix)
                 self._swap(write, _DELETE_BINDING, (*row, expected_seq))
                 return "gone", row
-            case Router():
-                row = router_row(write)
-                self._connection.execute(_REPLACE_ROUTER, row)
+            case Registration(router, end):
+                row = router_row(router)
+                self._connection.execute(_REPLACE_ROUTER, (*row, end))
                 return "router", row
+            case Extension(router_id, now):
+                if self._connection.execute(_EXTEND, (now, router_id)).rowcount == 0:
+                    raise LeaseEnded(router_id)
+                return None
+            case Lapse(router_id, end):
+                if self._connection.execute(_LAPSE, (router_id, end)).rowcount == 0:
+                    raise Conflict(f"{router_id} has kept its lease")
+                return "left", (router_id,)
+            case Hold(anchor, expected_epoch, gone):
+                present = self._connection.execute(_IS_PRESENT, (gone,)).fetchone()
+                if present or not self._is_at((anchor.id, expected_epoch)):
+                    raise Fenced(anchor.id)
+                row = anchor_row(anchor)
+                self._connection.execute(_REPLACE_ANCHOR, row)
+                return "anchor", row
 
     def _swap(self, change: Change, statement: str, row: Row) -> None:
         """Run a statement that changes one row if the change's premise holds."""
@@ -130,10 +201,10 @@ class Transaction:
             changed = self._connection.execute(statement, row).rowcount
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorname in _NAME_TAKEN:
-                raise Conflict(change.prefix) from None
+                raise Mismatch(change.prefix) from None
             raise
         if changed == 0:
-            raise Conflict(change.prefix)
+            raise Mismatch(change.prefix)
 
 
 def _creates_one(writes: Sequence[Write]) -> bool:

@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 
 from moorage.router.account import Account, Place, place_of
+from moorage.router.anchors import Anchors
 from moorage.router.events import (
     HostLeft,
     HostMoved,
@@ -62,7 +63,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def account(told: list[RouterEvent], clock: Clock) -> Account:
-    return Account("ar1", told.append, clock)
+    return Account("ar1", Anchors().holder, told.append, clock)
 
 
 @pytest.mark.parametrize(
@@ -77,8 +78,8 @@ def account(told: list[RouterEvent], clock: Clock) -> Account:
 def test_a_prefix_has_a_place_for_each_router(
     binding: Binding, at_ar1: Place, at_ar2: Place | None
 ) -> None:
-    assert place_of(binding, "ar1") is at_ar1
-    assert place_of(binding, "ar2") is at_ar2
+    assert place_of(binding, "ar1", "ar1") is at_ar1
+    assert place_of(binding, "ar1", "ar2") is at_ar2
 
 
 @pytest.mark.parametrize(

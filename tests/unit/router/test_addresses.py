@@ -346,7 +346,7 @@ async def test_the_address_of_a_host_that_sleeps_is_kept_for_it() -> None:
     await domain.store.commit([change])
     asleep = await domain.binding()
     assert (asleep.state, asleep.valid_until) == (BindingState.DETACHED, binding.valid_until)
-    expiry = Expiry(site.config)
+    expiry = Expiry(site.config, site.mirror.holder)
     expiry.start([asleep])
     found = {asleep.prefix: asleep}
     assert expiry.due(found.get, domain.clock.now + 3599) == []

@@ -10,7 +10,7 @@ from moorage.router.inbox import Arrival
 from moorage.service import ServiceType
 from moorage.store.memory import MemoryStore
 from moorage.store.model import Binding
-from moorage.store.protocol import Change, Conflict, StoreError
+from moorage.store.protocol import Change, Mismatch, StoreError
 from moorage.wire.dhcp6 import IaPd, Message, MessageType, RapidCommit, decode_message
 from tests.domain import ANY, Client, Domain, Site, ia, lease, one_link, router_config, two_routers
 
@@ -27,7 +27,7 @@ class Eager(MemoryStore):
     async def commit(self, changes: Sequence[Change]) -> int:
         if self.times:
             self.times -= 1
-            raise Conflict(changes[0].prefix)
+            raise Mismatch(changes[0].prefix)
         return await super().commit(changes)
 
 
@@ -60,7 +60,7 @@ async def test_a_prefix_that_somebody_took_is_not_drawn_again() -> None:
             if len(taken) < 3:
                 assert changes[0].prefix not in taken
                 taken.add(changes[0].prefix)
-                raise Conflict(changes[0].prefix)
+                raise Mismatch(changes[0].prefix)
             return await super().commit(changes)
 
     domain = Domain(router_config())

@@ -14,6 +14,7 @@ from moorage.kernel.links import Link
 from moorage.kernel.nftables import Members
 from moorage.kernel.routes import Add, Remove, Route
 from moorage.numbers import ROUTE_PROTOCOL, ROUTER_DOWN_TABLE
+from moorage.router.anchors import Anchors
 from moorage.router.forwarding import Forwarding
 from moorage.router.mirror import Mirror
 from moorage.router.paths import MAIN_TABLE, Paths
@@ -40,7 +41,8 @@ class World:
         self.table = self.kernel.route_table()
         self.filter = FakeSidFilter()
         self.mirror = Mirror(hold=10.0)
-        self.mirror.routers = {f"ar{n}": router_config(n).router(START) for n in (1, 2)}
+        self.mirror.routers = {f"ar{n}": router_config(n).router() for n in (1, 2)}
+        self.mirror.anchors = Anchors(router_config(n).anchor() for n in (1, 2))
         self.complaints: list[str] = []
         self.macs = {("acc0", SOURCE): MAC}
         self.forwarding = self.new_life()
@@ -55,7 +57,7 @@ class World:
 
     def check(self) -> None:
         """The kernel has exactly what should be there."""
-        paths = Paths(CONFIG, INTERFACES, self.mirror.routers)
+        paths = Paths(CONFIG, INTERFACES, self.mirror.routers, self.mirror.anchors)
         traces = [paths.of(known, self.macs) for known in self.mirror.known()]
         routes = {route for each in traces for route in each.routes}
         served = frozenset(one for each in traces for one in each.members.served)

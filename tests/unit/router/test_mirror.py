@@ -8,7 +8,14 @@ from ipaddress import IPv6Network
 from moorage.router.mirror import LINGER, Mirror
 from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
-from moorage.store.protocol import BindingChanged, BindingGone, RouterChanged, Snapshot
+from moorage.store.protocol import (
+    AnchorChanged,
+    BindingChanged,
+    BindingGone,
+    RouterChanged,
+    RouterGone,
+    Snapshot,
+)
 from tests.domain import SOURCE, START, router_config
 
 PREFIX = IPv6Network("2001:db8:a100::/64")
@@ -109,7 +116,7 @@ def test_a_snapshot_replaces_everything_but_the_memory() -> None:
     mirror.learn(BindingChanged(1, HERE), START)
     mirror.learn(BindingChanged(1, replace(HERE, prefix=gone, iaid=2)), START)
     mirror.learn(BindingChanged(2, replace(THERE, prefix=gone, iaid=2)), START)
-    router = router_config().router(START)
+    router = router_config().router()
     mirror.reset(Snapshot(9, (THERE,), (router,)), START)
     [known] = mirror.known()
     assert (known.binding, known.former) == (THERE, HERE)
@@ -118,13 +125,30 @@ def test_a_snapshot_replaces_everything_but_the_memory() -> None:
     assert not mirror.learn(BindingChanged(9, HERE), START)
 
 
-def test_a_sign_of_life_is_no_news() -> None:
+def test_a_router_is_news_when_it_comes_goes_or_is_another_one() -> None:
     mirror = Mirror(HOLD)
-    router = router_config().router(START)
-    assert mirror.learn(RouterChanged(1, router), START)
-    assert not mirror.learn(RouterChanged(2, replace(router, seen=START + 30)), START)
-    assert mirror.routers["ar1"].seen == START + 30
-    assert mirror.learn(RouterChanged(3, replace(router, down_sid=router.up_sid)), START)
+    router = router_config().router()
+    assert not mirror.learn(RouterGone(1, "ar1"), START)
+    for revision in (2, 4):
+        assert mirror.learn(RouterChanged(revision, router), START)
+        assert mirror.present == {"ar1"}
+        assert not mirror.learn(RouterChanged(revision, router), START)
+        assert mirror.learn(RouterGone(revision + 1, "ar1"), START)
+        assert (mirror.present, mirror.routers) == (set(), {"ar1": router})
+    mirror.learn(RouterChanged(6, router), START)
+    assert mirror.learn(RouterChanged(7, replace(router, down_sid=router.up_sid)), START)
+
+
+def test_a_pool_is_held_by_its_router_until_somebody_else_says_so() -> None:
+    mirror = Mirror(HOLD)
+    own = router_config().anchor()
+    assert mirror.holder("ar1") == "ar1"
+    assert mirror.learn(AnchorChanged(1, own), START)
+    taken = replace(own, holder="ar2", epoch=2)
+    assert mirror.learn(AnchorChanged(2, taken), START)
+    assert not mirror.learn(AnchorChanged(1, own), START)
+    assert mirror.holder("ar1") == "ar2"
+    assert mirror.anchors.held_by("ar2") == [taken]
 
 
 def test_what_was_before_ends_in_its_turn() -> None:

@@ -36,9 +36,19 @@ from moorage.router.server import DelegationServer
 from moorage.service import ServiceType
 from moorage.store.memory import MemoryStore
 from moorage.store.model import Binding, BindingState
-from moorage.store.protocol import BindingChanged, Change, Conflict, Delete, Event, RouterChanged
+from moorage.store.protocol import (
+    AnchorChanged,
+    BindingChanged,
+    BindingGone,
+    Change,
+    Conflict,
+    Delete,
+    Event,
+    Hold,
+    RouterChanged,
+)
 from moorage.wire.dhcp6 import Message, MessageType, RapidCommit, decode_message
-from tests.domain import SOURCE, START, Client, Clock, answer, association, ia, lease
+from tests.domain import SOURCE, Client, Clock, answer, association, ia, lease
 from tests.forwarding_network import (
     INTERFACES,
     MAC,
@@ -112,14 +122,15 @@ class Router:
         self.departures = Departures(config)
         self.inbox: deque[Event] = deque()
         complaints = Complaints(logging.getLogger("test"))
-        account = Account(config.id, lambda _: None, clock)
+        account = Account(config.id, self.mirror.holder, lambda _: None, clock)
         self.server = DelegationServer(config, store, self.mirror, self, complaints, account, clock)
 
     def complain(self, what: str) -> None:
         raise AssertionError(what)
 
     async def start(self) -> None:
-        await self.store.register(self.config.router(START))
+        await self.store.register(self.config.router())
+        await self.store.hold(Hold(self.config.anchor(), 0))
         self.mirror.reset(await self.store.snapshot(), self.clock())
         self.forwarding.resync(INTERFACES)
 
@@ -130,11 +141,11 @@ class Router:
     def hear(self) -> None:
         event = self.inbox.popleft()
         if self.mirror.learn(event, self.clock()):
-            if isinstance(event, RouterChanged):
+            if isinstance(event, RouterChanged | AnchorChanged):
                 self.forwarding.resync(INTERFACES)
             elif isinstance(event, BindingChanged):
                 self.forwarding.update([event.binding.prefix])
-            else:
+            elif isinstance(event, BindingGone):
                 self.forwarding.update([event.prefix])
 
     def pass_time(self) -> None:

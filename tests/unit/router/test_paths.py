@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from moorage.kernel.nftables import Attachment, Members
 from moorage.kernel.routes import RouteKind
 from moorage.numbers import ROUTER_DOWN_TABLE, ROUTER_LINK_TABLE_BASE
+from moorage.router.anchors import Anchors
 from moorage.router.config import AccessLink, RouterConfig
 from moorage.router.mirror import LINGER, Known, Mirror
 from moorage.router.paths import Macs, Paths, Traces
@@ -22,6 +23,7 @@ from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import BindingChanged
 from tests.domain import START, router_config
 from tests.forwarding_network import (
+    ANCHORS,
     HOST,
     INTERFACES,
     KNOWN_ROUTERS,
@@ -85,6 +87,7 @@ def mirror_of(versions: Sequence[Binding], now: float) -> Mirror:
     """Return what a router knows that has heard of these versions, each at once."""
     mirror = Mirror(hold=10.0)
     mirror.routers = dict(KNOWN_ROUTERS)
+    mirror.anchors = Anchors(ANCHORS)
     for revision, binding in enumerate(versions):
         mirror.learn(BindingChanged(revision, binding), START)
     mirror.forget(now)
@@ -98,7 +101,7 @@ def desired(
     macs: Macs = MACS,
 ) -> Desired:
     """Return what a router wants that knows this."""
-    paths = Paths(config, interfaces, mirror.routers)
+    paths = Paths(config, interfaces, mirror.routers, mirror.anchors)
     traces = [paths.of(known, macs) for known in mirror.known()]
     routes = [*paths.standing(), *(route for each in traces for route in each.routes)]
     assert len({route.key for route in routes}) == len(routes)
@@ -268,7 +271,7 @@ def test_a_single_address_leaves_no_trace() -> None:
     for place in (("ar1", "acc0"), ("ar2", "acc0"), None):
         for number in (1, 2):
             assert wanted(number, [address, put(address, place)]) == wanted(number, [])
-    assert Paths(ROUTERS[0], INTERFACES, KNOWN_ROUTERS).delivery(address) == []
+    assert Paths(ROUTERS[0], INTERFACES, KNOWN_ROUTERS, ANCHORS).delivery(address) == []
 
 
 def test_what_is_behind_a_relay_agent_is_handed_to_it() -> None:
@@ -283,6 +286,6 @@ def test_what_is_behind_a_relay_agent_is_handed_to_it() -> None:
 
 def test_an_address_has_no_route_of_its_own_and_its_host_a_place() -> None:
     address = replace(FIRST, prefix=IPv6Network("2001:db8:1001::7/128"))
-    paths = Paths(ROUTERS[0], INTERFACES, KNOWN_ROUTERS)
+    paths = Paths(ROUTERS[0], INTERFACES, KNOWN_ROUTERS, ANCHORS)
     assert paths.of(Known(1, address), MACS) == Traces(places=(("acc0", HOST),))
     assert paths.of(Known(1, put(address, ("ar2", "acc0"))), MACS) == Traces()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from math import inf
 
+from moorage.router.anchors import Anchors
 from moorage.router.lifecycle import Departures, Expiry
 from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
@@ -44,7 +45,7 @@ def lookup(*found: Binding) -> Callable[[IPv6Network], Binding | None]:
 
 
 async def test_an_anchor_releases_and_then_forgets() -> None:
-    expiry = Expiry(CONFIG)
+    expiry = Expiry(CONFIG, Anchors().holder)
     [fixed, *_] = await bindings()
     assert expiry.next_timer == inf
     expiry.note(fixed, None)
@@ -63,7 +64,7 @@ async def test_an_anchor_releases_and_then_forgets() -> None:
 
 
 async def test_what_the_store_did_not_take_is_tried_again() -> None:
-    expiry = Expiry(CONFIG)
+    expiry = Expiry(CONFIG, Anchors().holder)
     [fixed, *_] = await bindings()
     expiry.start([fixed])
     first = expiry.due(lookup(fixed), fixed.valid_until)
@@ -73,7 +74,7 @@ async def test_what_the_store_did_not_take_is_tried_again() -> None:
 
 
 async def test_a_binding_that_is_renewed_lives_on() -> None:
-    expiry = Expiry(CONFIG)
+    expiry = Expiry(CONFIG, Anchors().holder)
     [fixed, *_] = await bindings()
     renewed = replace(fixed, valid_until=fixed.valid_until + 100)
     expiry.note(fixed, None)
@@ -86,7 +87,7 @@ async def test_a_binding_that_is_renewed_lives_on() -> None:
 
 
 async def test_bindings_of_other_anchors_are_theirs_to_end() -> None:
-    expiry = Expiry(router_config(2))
+    expiry = Expiry(router_config(2), Anchors().holder)
     [fixed, *_] = await bindings()
     expiry.note(fixed, None)
     expiry.start([fixed])

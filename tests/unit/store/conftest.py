@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from moorage.service import ServiceType
-from moorage.store.model import Binding, BindingState, Router
+from moorage.store.model import Anchor, Binding, BindingState, Router
 
 
 @pytest.fixture
@@ -37,6 +37,10 @@ def router() -> Router:
         address=IPv6Address("2001:db8:c:1::1"),
         down_sid=IPv6Address("2001:db8:5:1::d"),
         up_sid=IPv6Address("2001:db8:5:1::e"),
-        pool=IPv6Network("2001:db8:a100::/40"),
-        seen=1_700_000_000.0,
+        lease=60.0,
     )
+
+
+@pytest.fixture
+def anchor() -> Anchor:
+    return Anchor("ar1", IPv6Network("2001:db8:a100::/40"), holder="ar1", epoch=1)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -15,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from moorage.store.memory import MemoryStore
-from moorage.store.model import Binding, BindingState, Router
+from moorage.store.model import Anchor, Binding, BindingState, Router
 from moorage.store.protocol import (
+    AnchorChanged,
     BindingChanged,
     BindingGone,
     BindingStore,
@@ -26,7 +28,12 @@ from moorage.store.protocol import (
     Create,
     Delete,
     Event,
+    Fenced,
+    Hold,
+    LeaseEnded,
+    Mismatch,
     RouterChanged,
+    RouterGone,
     Snapshot,
     StoreError,
     Update,
@@ -51,6 +58,12 @@ async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     yield stores
     for store in stores:
         await store.close()
+
+
+@pytest.fixture
+def short() -> float:
+    """A lease in seconds that a test can wait for."""
+    return 0.3
 
 
 @pytest.fixture
@@ -91,13 +104,14 @@ async def assert_conflict(store: BindingStore, changes: Sequence[Change]) -> Non
     before = await store.snapshot()
     with pytest.raises(Conflict) as caught:
         await store.commit(changes)
+    assert isinstance(caught.value, Mismatch)
     assert caught.value.prefix in {change.prefix for change in changes}
     assert await store.snapshot() == before
 
 
 async def test_new_store_is_empty(store: BindingStore, binding: Binding) -> None:
     snapshot = await store.snapshot()
-    assert (snapshot.bindings, snapshot.routers) == ((), ())
+    assert snapshot == Snapshot(snapshot.revision)
     assert await store.get(binding.prefix) is None
     assert await store.of_client(binding.client) == []
 
@@ -108,7 +122,7 @@ async def test_created_binding_is_read_back(
     revision = await store.commit([Create(binding)])
     assert await peer.get(binding.prefix) == binding
     assert await peer.of_client(binding.client) == [binding]
-    assert await peer.snapshot() == Snapshot(revision, (binding,), ())
+    assert await peer.snapshot() == Snapshot(revision, (binding,))
 
 
 async def test_absent_values_are_read_back(store: BindingStore, binding: Binding) -> None:
@@ -219,7 +233,7 @@ async def test_conflict_spoils_no_commit_beside_it(store: BindingStore, binding:
         store.commit([Create(numbered(binding, 4))]),
         return_exceptions=True,
     )
-    assert [type(outcome) for outcome in outcomes] == [int, Conflict, int]
+    assert [type(outcome) for outcome in outcomes] == [int, Mismatch, int]
     held = [found.iaid for found in await store.of_client(binding.client)]
     assert held == [1, 2, 4]
 
@@ -281,14 +295,16 @@ async def test_release_frees_client_and_iaid(store: BindingStore, binding: Bindi
 
 
 async def test_routers_register(store: BindingStore, peer: BindingStore, router: Router) -> None:
-    other, later = replace(router, id="ar0"), replace(router, seen=router.seen + 1)
+    other, later = replace(router, id="ar0"), replace(router, up_sid=router.address)
     start = (await store.snapshot()).revision
     revisions = [
         await store.register(router),
         await peer.register(other),
         await peer.register(later),
     ]
-    assert await store.snapshot() == Snapshot(revisions[-1], (), (other, later))
+    assert await store.snapshot() == Snapshot(
+        revisions[-1], (), (other, later), present=frozenset({"ar0", "ar1"})
+    )
     assert await events_until(store, start, revisions[-1]) == [
         RouterChanged(revision, each)
         for revision, each in zip(revisions, (router, other, later), strict=True)
@@ -464,7 +480,7 @@ async def test_close_ends_watches(store: BindingStore, router: Router) -> None:
 
 
 async def test_closed_store_does_nothing(
-    store: BindingStore, binding: Binding, router: Router
+    store: BindingStore, binding: Binding, router: Router, anchor: Anchor
 ) -> None:
     await store.close()
     for call in (
@@ -473,6 +489,8 @@ async def test_closed_store_does_nothing(
         store.commit([Create(binding)]),
         store.commit([]),
         store.register(router),
+        store.keep_alive(router.id),
+        store.hold(Hold(anchor, 0)),
         store.snapshot(),
         store.describe(),
         anext(store.watch(0)),
@@ -526,3 +544,229 @@ async def test_many_may_be_created_at_once(
     assert events == [
         BindingChanged(revision, each) for revision, each in zip(revisions, bindings, strict=True)
     ]
+
+
+# ---- leases and anchors --------------------------------------------------------------------------
+
+
+async def first(store: BindingStore, revision: int, kind: type[Event]) -> Event:
+    """The first event of a kind after a revision."""
+    async with asyncio.timeout(30), aclosing(store.watch(revision)) as watch:
+        async for event in watch:
+            if isinstance(event, kind):
+                return event
+    raise AssertionError("the store closed")
+
+
+async def test_who_gives_no_sign_of_life_is_gone(
+    store: BindingStore, peer: BindingStore, router: Router, short: float
+) -> None:
+    """And what is known of him stays; each that watches sees it once, and so do later ones."""
+    mortal = replace(router, id="ar0", lease=short)
+    start = await store.register(router)
+    await store.register(mortal)
+    seen = await asyncio.gather(*(first(user, start, RouterGone) for user in (store, peer, store)))
+    gone = seen[0]
+    assert isinstance(gone, RouterGone)
+    assert gone.router == "ar0"
+    assert seen == [gone] * 3
+    assert await first(peer, start, RouterGone) == gone
+    snapshot = await peer.snapshot()
+    assert snapshot.routers == (mortal, router)
+    assert snapshot.present == {"ar1"}
+    last = await store.register(router)
+    assert await events_until(store, gone.revision, last) == [RouterChanged(last, router)]
+
+
+async def test_who_keeps_his_lease_stays(
+    store: BindingStore, peer: BindingStore, router: Router, short: float
+) -> None:
+    alive, mortal = replace(router, lease=short), replace(router, id="ar0", lease=2 * short)
+    start = await store.register(alive)
+    await peer.register(mortal)
+    end = asyncio.ensure_future(first(peer, start, RouterGone))
+    while not end.done():
+        await store.keep_alive(alive.id)
+        await asyncio.wait([end], timeout=short / 20)
+    assert (await end).router == "ar0"  # type: ignore[union-attr]
+    assert (await store.snapshot()).present == {"ar1"}
+
+
+async def test_a_sign_of_life_is_no_event(store: BindingStore, router: Router) -> None:
+    start = await store.register(router)
+    await store.keep_alive(router.id)
+    last = await store.register(router)
+    assert await events_until(store, start, last) == [RouterChanged(last, router)]
+
+
+async def test_a_lease_that_has_ended_cannot_be_kept(
+    store: BindingStore, peer: BindingStore, router: Router, short: float
+) -> None:
+    with pytest.raises(LeaseEnded, match="lease of ar1 has ended"):
+        await store.keep_alive(router.id)
+    mortal = replace(router, lease=short)
+    start = await store.register(mortal)
+    gone = await first(peer, start, RouterGone)
+    with pytest.raises(LeaseEnded) as caught:
+        await store.keep_alive(router.id)
+    assert caught.value.router == "ar1"
+    back = await store.register(mortal)
+    assert await first(peer, gone.revision, RouterChanged) == RouterChanged(back, mortal)
+    await store.keep_alive(router.id)
+
+
+async def test_a_pool_is_held(store: BindingStore, peer: BindingStore, anchor: Anchor) -> None:
+    start = (await store.snapshot()).revision
+    held = await store.hold(Hold(anchor, 0))
+    later = Anchor("ar1", IPv6Network("2001:db8:a200::/40"), "ar2", 7)
+    changed = await peer.hold(Hold(later, 1))
+    other = replace(anchor, id="ar0")
+    last = await peer.hold(Hold(other, 0))
+    assert await store.snapshot() == Snapshot(last, anchors=(other, later))
+    assert await events_until(peer, start, last) == [
+        AnchorChanged(held, anchor),
+        AnchorChanged(changed, later),
+        AnchorChanged(last, other),
+    ]
+
+
+async def assert_fenced(store: BindingStore, hold: Hold) -> None:
+    """Nobody comes to hold the pool so, and nothing is changed."""
+    before = await store.snapshot()
+    with pytest.raises(Fenced, match="anchor ar1 is not held as expected") as caught:
+        await store.hold(hold)
+    assert caught.value.anchor == "ar1"
+    assert await store.snapshot() == before
+
+
+async def test_a_pool_is_held_once(store: BindingStore, peer: BindingStore, anchor: Anchor) -> None:
+    await assert_fenced(store, Hold(replace(anchor, epoch=2), 1))
+    await store.hold(Hold(anchor, 0))
+    await assert_fenced(peer, Hold(replace(anchor, holder="ar2"), 0))
+    await peer.hold(Hold(replace(anchor, holder="ar2", epoch=2), 1))
+    await assert_fenced(store, Hold(replace(anchor, epoch=2), 1))
+
+
+def test_a_hold_must_raise_the_epoch(anchor: Anchor) -> None:
+    with pytest.raises(ValueError, match="does not rise"):
+        Hold(anchor, expected_epoch=anchor.epoch)
+
+
+async def test_a_pool_is_taken_only_from_who_is_gone(
+    store: BindingStore, peer: BindingStore, router: Router, anchor: Anchor, short: float
+) -> None:
+    taken = Hold(replace(anchor, holder="ar2", epoch=2), 1, gone="ar1")
+    start = await store.register(replace(router, lease=short))
+    await store.hold(Hold(anchor, 0))
+    await assert_fenced(peer, taken)
+    await first(peer, start, RouterGone)
+    await store.register(router)
+    await assert_fenced(peer, taken)
+    gone = await store.register(replace(router, lease=short))
+    await first(peer, gone, RouterGone)
+    await peer.hold(taken)
+    # He who is back may have it back, although he is there.
+    await peer.hold(Hold(replace(anchor, epoch=3), 2))
+    assert (await store.snapshot()).anchors == (replace(anchor, epoch=3),)
+
+
+async def test_a_router_that_never_was_there_is_gone(store: BindingStore, anchor: Anchor) -> None:
+    await store.hold(Hold(anchor, 0))
+    await store.hold(Hold(replace(anchor, holder="ar2", epoch=2), 1, gone="ar1"))
+
+
+async def test_one_of_many_standbys_wins(
+    store: BindingStore, peer: BindingStore, anchor: Anchor
+) -> None:
+    await store.hold(Hold(anchor, 0))
+    rivals = [replace(anchor, holder=f"ar{number}", epoch=2) for number in range(2, 22)]
+    outcomes = await asyncio.gather(
+        *(
+            (store, peer)[number % 2].hold(Hold(rival, 1, gone="ar1"))
+            for number, rival in enumerate(rivals)
+        ),
+        return_exceptions=True,
+    )
+    [winner] = [
+        rival
+        for rival, outcome in zip(rivals, outcomes, strict=True)
+        if not isinstance(outcome, Fenced)
+    ]
+    assert (await store.snapshot()).anchors == (winner,)
+
+
+async def test_who_no_longer_holds_a_pool_gives_nothing_from_it(
+    store: BindingStore, peer: BindingStore, binding: Binding, anchor: Anchor
+) -> None:
+    second = numbered(binding, 2)
+    await store.hold(Hold(anchor, 0))
+    await store.commit([Create(binding, epoch=1)])
+    await peer.hold(Hold(replace(anchor, holder="ar2", epoch=2), 1))
+    before = await store.snapshot()
+    create = Create(second, epoch=1)
+    stale: list[list[Change]] = [[create], [after(binding), create]]
+    for changes in stale:
+        with pytest.raises(Fenced, match="anchor ar1 is not held as expected"):
+            await store.commit(changes)
+    assert await store.snapshot() == before
+    await peer.commit([Create(second, epoch=2), after(binding)])
+
+
+async def test_a_pool_that_nobody_holds_is_at_epoch_0(
+    store: BindingStore, binding: Binding, anchor: Anchor
+) -> None:
+    second, third = numbered(binding, 2), numbered(binding, 3)
+    with pytest.raises(Fenced):
+        await store.commit([Create(binding, epoch=1)])
+    await store.commit([Create(binding, epoch=0)])
+    await store.hold(Hold(anchor, 0))
+    with pytest.raises(Fenced):
+        await store.commit([Create(second, epoch=0)])
+    await store.commit([Create(second)])
+    await store.commit([Create(third, epoch=1)])
+
+
+async def test_of_many_that_are_created_the_fenced_ones_leave_the_others_alone(
+    store: BindingStore, binding: Binding, anchor: Anchor
+) -> None:
+    await store.hold(Hold(anchor, 0))
+    bindings = [numbered(binding, number) for number in range(4)]
+    foreign = replace(bindings[2], anchor="ar2")
+    outcomes = await store.commit_each(
+        [
+            [Create(bindings[0], epoch=1)],
+            [Create(bindings[1], epoch=2)],
+            [Create(foreign, epoch=1)],
+            [Create(bindings[3], epoch=1)],
+        ]
+    )
+    assert [type(outcome) for outcome in outcomes] == [int, Fenced, Fenced, int]
+    assert (await store.snapshot()).bindings == (bindings[0], bindings[3])
+
+
+async def test_creations_and_changes_of_the_holder_at_once_have_one_order(
+    store: BindingStore, peer: BindingStore, binding: Binding, anchor: Anchor
+) -> None:
+    """What was created at an epoch was so before the next one began, whoever looks."""
+    start = await store.hold(Hold(anchor, 0))
+
+    async def create(user: BindingStore, base: int) -> None:
+        for number in range(base, base + 20):
+            epoch = 1 + number % 3
+            with contextlib.suppress(Fenced):
+                each = replace(numbered(binding, number), seq=epoch)
+                await user.commit([Create(each, epoch=epoch)])
+
+    async def take() -> int:
+        await store.hold(Hold(replace(anchor, holder="ar2", epoch=2), 1))
+        return await peer.hold(Hold(replace(anchor, epoch=3), 2))
+
+    await asyncio.gather(*(create(user, base) for base, user in ((0, store), (100, peer))), take())
+    end = (await store.snapshot()).revision
+    epoch = 1
+    for event in await events_until(peer, start, end):
+        if isinstance(event, AnchorChanged):
+            epoch = event.anchor.epoch
+        elif isinstance(event, BindingChanged):
+            assert event.binding.seq == epoch
+    assert epoch == 3

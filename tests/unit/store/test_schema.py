@@ -15,7 +15,7 @@ from threading import Barrier
 import pytest
 
 from moorage.service import ServiceType
-from moorage.store.model import Binding, BindingState, Router
+from moorage.store.model import Anchor, Binding, BindingState, Router
 from moorage.store.protocol import Create, RouterChanged, Snapshot, StoreError
 from moorage.store.schema import VERSION, connect
 from moorage.store.sqlite import SqliteStore
@@ -54,7 +54,7 @@ def test_there_is_a_file_of_every_earlier_version() -> None:
 
 @pytest.mark.parametrize("version", EARLIER, ids=lambda version: str(version.stem))
 async def test_an_earlier_version_is_brought_up_to_date(
-    path: str, tmp_path: Path, version: Path, binding: Binding, router: Router
+    path: str, tmp_path: Path, version: Path, binding: Binding, router: Router, anchor: Anchor
 ) -> None:
     make(path, version)
     gone = replace(
@@ -68,7 +68,8 @@ async def test_an_earlier_version_is_brought_up_to_date(
     )
     for _ in range(2):
         store = SqliteStore.open(path)
-        assert await store.snapshot() == Snapshot(4, (gone, fixed), (router,))
+        routers, anchors = (replace(router, lease=5.0),), (anchor,)
+        assert await store.snapshot() == Snapshot(4, (gone, fixed), routers, anchors=anchors)
         await store.close()
     connect(str(tmp_path / "new.db")).close()
     assert tables(path) == tables(str(tmp_path / "new.db"))
@@ -225,7 +226,15 @@ async def test_damage_is_told_in_one_line(path: str, binding: Binding, damage: s
 
 @pytest.mark.parametrize(
     ("kind", "row"),
-    [("binding", "x'c1'"), ("binding", "x'90'"), ("gone", "x'92c40100'"), ("moved", "x'90'")],
+    [
+        ("binding", "x'c1'"),
+        ("binding", "x'90'"),
+        ("gone", "x'92c40100'"),
+        ("router", "x'90'"),
+        ("left", "x'90'"),
+        ("anchor", "x'90'"),
+        ("moved", "x'90'"),
+    ],
 )
 async def test_damage_of_the_log_is_told_in_one_line(path: str, kind: str, row: str) -> None:
     store = SqliteStore.open(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from moorage.service import ServiceType
 from moorage.store.memory import MemoryStore
-from moorage.store.model import Binding, BindingState, Router
+from moorage.store.model import Anchor, Binding, BindingState, Router
 from moorage.store.protocol import (
     BindingStore,
     Change,
@@ -24,6 +24,7 @@ from moorage.store.protocol import (
     Create,
     Delete,
     Event,
+    Hold,
     Update,
 )
 from moorage.store.sqlite import SqliteStore
@@ -59,7 +60,7 @@ bindings = st.builds(
     reconfigurable=st.booleans(),
 )
 changes = st.one_of(
-    st.builds(Create, bindings),
+    st.builds(Create, bindings, st.none() | st.integers(0, 2)),
     bindings.map(lambda binding: Update(binding, binding.seq - 1)),
     st.builds(Delete, prefixes, seqs),
 )
@@ -70,17 +71,24 @@ routers = st.builds(
     address=addresses,
     down_sid=addresses,
     up_sid=addresses,
-    pool=prefixes,
-    seen=times,
+    lease=st.floats(60, 3600),  # does not end while this runs
+)
+anchor_records = st.builds(
+    Anchor, id=anchors, pool=prefixes, holder=anchors, epoch=st.integers(1, 3)
+)
+holds = st.builds(
+    lambda anchor, gone: Hold(anchor, anchor.epoch - 1, gone),
+    anchor_records,
+    st.none() | anchors,
 )
 
 
-async def outcome(store: BindingStore, commit: list[Change]) -> int | IPv6Network:
-    """The revision of a commit, or the prefix that it conflicts about."""
+async def outcome(done: Awaitable[T]) -> T | str:
+    """What something returns, or what it conflicts about."""
     try:
-        return await store.commit(commit)
+        return await done
     except Conflict as conflict:
-        return conflict.prefix
+        return str(conflict)
 
 
 async def events(store: BindingStore, after: int, last: int) -> list[Event] | None:
@@ -118,12 +126,20 @@ class SqliteAsMemory(RuleBasedStateMachine):
 
     @rule(commit=commits)
     def commit(self, commit: list[Change]) -> None:
-        self.same(lambda store: outcome(store, commit))
+        self.same(lambda store: outcome(store.commit(commit)))
 
     @rule(router=routers, behind=st.integers(1, 2 * KEEP))
     def register_and_watch(self, router: Router, behind: int) -> None:
         last = self.same(lambda store: store.register(router))
         self.same(lambda store: events(store, last - behind, last))
+
+    @rule(router=anchors)
+    def keep_alive(self, router: str) -> None:
+        self.same(lambda store: outcome(store.keep_alive(router)))
+
+    @rule(hold=holds)
+    def hold(self, hold: Hold) -> None:
+        self.same(lambda store: outcome(store.hold(hold)))
 
     @rule(prefix=prefixes, client=clients)
     def read(self, prefix: IPv6Network, client: bytes) -> None:
