@@ -85,7 +85,7 @@ STATE = FilterState(
     block=BLOCK,
     up_sid=IPv6Address(UP_SID),
     routers=frozenset(map(IPv6Address, (ROUTER, OTHER_ROUTER, THIRD_ROUTER))),
-    prefix_length=64,
+    lengths=frozenset({64}),
     pools=frozenset({POOL}),
     local=of_the_link("2001:db8:1001::/64"),
     members=MEMBERS,
@@ -447,12 +447,38 @@ def test_delegated_prefixes_of_any_length(net: Net, sid_filter: SidFilter, lengt
     sid_filter.resync(STATE)
     prefix = IPv6Network((in_prefix(AWAY), length), strict=False)
     members = served_by((IPv6Address(OTHER_ROUTER), prefix))
-    sid_filter.resync(replace(STATE, prefix_length=length, members=members))
+    sid_filter.resync(replace(STATE, lengths=frozenset({64, length}), members=members))
     net.core.send(away(OTHER_ROUTER, b"right"))
     assert net.at_correspondent.recv(64) == b"right"
     outside = str(prefix.broadcast_address + 1)
     net.core.send(encapsulated(OTHER_ROUTER, UP_SID, packet(outside, CORRESPONDENT, b"forged")))
     wait_for_drops(sid_filter, {DropReason.NOT_SERVED: 1})
+
+
+def test_prefixes_of_several_lengths_at_once(net: Net, sid_filter: SidFilter) -> None:
+    """Whoever has the first part of a bigger prefix has no more than that."""
+    mac = bytes.fromhex(HOST_MAC.replace(":", ""))
+    big = IPv6Network("2001:db8:a1ff:1100::/56")
+    first = IPv6Network("2001:db8:a1ff:2200::/64")
+    sid_filter.resync(replace(STATE, lengths=frozenset({56, 64})))
+    sid_filter.change(Members(attached=[Attachment("access", mac, big)]), NO_MEMBERS)
+    sid_filter.change(Members(attached=[Attachment("access", mac, first)]), NO_MEMBERS)
+    for right in (big[1], big[-1], first[1], AT_HOME[1]):
+        net.host.send(packet(str(right), CORRESPONDENT, b"right"))
+        assert net.at_correspondent.recv(64) == b"right"
+    for forged in (first.broadcast_address + 1, big.broadcast_address + 1):
+        net.host.send(packet(str(forged), CORRESPONDENT, b"forged"))
+    wait_for_drops(sid_filter, {DropReason.FORGED_SOURCE: 2})
+    sid_filter.change(NO_MEMBERS, Members(attached=[Attachment("access", mac, big)]))
+    net.host.send(packet(str(big[1]), CORRESPONDENT, b"forged"))
+    wait_for_drops(sid_filter, {DropReason.FORGED_SOURCE: 3})
+
+
+def test_a_length_that_the_filter_does_not_know(net: Net, sid_filter: SidFilter) -> None:
+    sid_filter.resync(STATE)
+    short = Members(served=[(IPv6Address(OTHER_ROUTER), AWAY.supernet(new_prefix=48))])
+    with pytest.raises(OSError, match="No such file"):
+        sid_filter.change(short, NO_MEMBERS)
 
 
 @pytest.mark.parametrize("block", ["2001:db8:5::/47", "2001:db8:5:1::e/128"])
@@ -551,7 +577,7 @@ def test_nft_reads_the_table_as_we_mean_it(net: Net, sid_filter: SidFilter) -> N
         ' elements = { "access" . ::, "access" . 2001:db8:1001::/64, "access" . fe80::/10 }',
         "type filter hook prerouting priority raw; policy accept;",
         "iifname @access ip6 saddr @pools iifname . ",
-        ' != @attached counter name "forged-source" drop',
+        ' != @attached64 counter name "forged-source" drop',
         "iifname @access ip6 saddr != @pools iifname . ip6 saddr != @local"
         ' counter name "forged-source" drop',
         f"ip6 daddr != {BLOCK} accept",
@@ -559,7 +585,7 @@ def test_nft_reads_the_table_as_we_mean_it(net: Net, sid_filter: SidFilter) -> N
         'ip6 saddr != @routers counter name "unknown-router" drop',
         'ip6 nexthdr != ipv6 counter name "not-encapsulated" drop',
         f"ip6 daddr {UP_SID} ip6 saddr . @nh,384,128 & 0xffffffffffffffff0000000000000000"
-        ' != @served counter name "not-served" drop',
+        ' != @served64 counter name "not-served" drop',
     ):
         assert part in listed
 

@@ -98,7 +98,7 @@ def remove_one_rule_of_the_filter(node: Node, prefix: IPv6Network) -> None:
 
 
 def empty_the_sets_of_the_filter(node: Node, prefix: IPv6Network) -> None:
-    for name in ("served", "attached", "routers"):
+    for name in ("served64", "attached64", "routers"):
         node.run(["nft", "flush", "set", "ip6", TABLE, name])
 
 

@@ -198,7 +198,7 @@ def _packet_filter() -> str:
             block=_BLOCK,
             up_sid=_SID,
             routers=frozenset({_ADDRESS}),
-            prefix_length=64,
+            lengths=frozenset({64}),
             local=frozenset({("lo", _BLOCK)}),
         )
     )

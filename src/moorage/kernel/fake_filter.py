@@ -44,8 +44,11 @@ class FakeSidFilter:
 
     def change(self, add: Members, remove: Members) -> None:
         """See `PacketFilter.change`."""
-        if self._frame is None or not (
-            self._served.issuperset(remove.served) and self._attached.issuperset(remove.attached)
+        if (
+            self._frame is None
+            or not self._frame.lengths.issuperset(add.lengths)
+            or not self._served.issuperset(remove.served)
+            or not self._attached.issuperset(remove.attached)
         ):
             raise NetlinkError(errno.ENOENT, os.strerror(errno.ENOENT))
         self._served = self._served.difference(remove.served).union(add.served)

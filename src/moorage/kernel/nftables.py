@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -25,6 +26,8 @@ S = TypeVar("S")
 TABLE: Final = "moorage"
 _CHAIN: Final = "prerouting"
 _PRIORITY_RAW: Final = -300
+_SERVED: Final = "served"
+_ATTACHED: Final = "attached"
 
 _IPV6_IN_IPV6: Final = b"\x29"
 _HEADER_BYTES: Final = 40
@@ -73,6 +76,12 @@ class Members:
         """Whether there is any."""
         return bool(self.served or self.attached)
 
+    @property
+    def lengths(self) -> frozenset[int]:
+        """The lengths of their prefixes."""
+        served = {prefix.prefixlen for _, prefix in self.served}
+        return frozenset(served.union(each.prefix.prefixlen for each in self.attached))
+
 
 NO_MEMBERS: Final = Members()
 
@@ -84,14 +93,14 @@ class FilterState:
     ``access`` are the names of the access interfaces, ``block`` holds all SIDs of the domain,
     ``routers`` are the outer sources of its routers. From an access interface, sources in
     ``pools`` (what the domain delegates from) must be ``attached`` there, and all others must be
-    ``local`` to it. All delegated prefixes are ``prefix_length`` long.
+    ``local`` to it. ``lengths`` are those that delegated prefixes may have.
     """
 
     access: frozenset[str]
     block: IPv6Network
     up_sid: IPv6Address
     routers: frozenset[IPv6Address]
-    prefix_length: int
+    lengths: frozenset[int]
     pools: frozenset[IPv6Network] = frozenset()
     local: frozenset[tuple[str, IPv6Network]] = frozenset()
     members: Members = NO_MEMBERS
@@ -106,8 +115,8 @@ class PacketFilter(Protocol):
     def change(self, add: Members, remove: Members) -> None:
         """Change members, which costs nothing for the others.
 
-        What is added may be there; raises OSError if what is to go is not, or if there is no
-        filter.
+        What is added may be there; raises OSError if what is to go is not, if there is no filter,
+        or if it knows no prefixes of that length.
         """
 
     def remove(self) -> None:
@@ -143,9 +152,11 @@ class SidFilter:
     def change(self, add: Members, remove: Members) -> None:
         """See `PacketFilter.change`."""
         messages: list[Message] = []
-        for each in _MEMBER_SETS:
-            messages += nft.delete_elements(TABLE, each.name, each.encoded(each.members(remove)))
-            messages += nft.add_elements(TABLE, each.name, each.encoded(each.members(add)))
+        for length in add.lengths | remove.lengths:
+            for each in _member_sets(length):
+                gone, come = (each.encoded(each.members(members)) for members in (remove, add))
+                messages += nft.delete_elements(TABLE, each.name, gone)
+                messages += nft.add_elements(TABLE, each.name, come)
         self._commit(messages)
 
     def remove(self) -> None:
@@ -232,15 +243,25 @@ _FRAME_SETS: Final[tuple[_Set[FilterState], ...]] = (
         interval=True,
     ),
 )
-_MEMBER_SETS: Final[tuple[_Set[Members], ...]] = (
-    _Set("served", (nft.Kind.IPV6_ADDRESS,) * 2, lambda state: state.served, _served_elements),
-    _Set(
-        "attached",
-        (nft.Kind.INTERFACE_NAME, nft.Kind.ETHERNET_ADDRESS, nft.Kind.IPV6_ADDRESS),
-        lambda state: state.attached,
-        _attached_elements,
-    ),
-)
+
+
+@cache
+def _member_sets(length: int) -> tuple[_Set[Members], ...]:
+    """The sets of prefixes of one length: each is one look-up, of the source cut to that length."""
+    return (
+        _Set(
+            f"{_SERVED}{length}",
+            (nft.Kind.IPV6_ADDRESS,) * 2,
+            lambda members: [each for each in members.served if each[1].prefixlen == length],
+            _served_elements,
+        ),
+        _Set(
+            f"{_ATTACHED}{length}",
+            (nft.Kind.INTERFACE_NAME, nft.Kind.ETHERNET_ADDRESS, nft.Kind.IPV6_ADDRESS),
+            lambda members: [each for each in members.attached if each.prefix.prefixlen == length],
+            _attached_elements,
+        ),
+    )
 
 
 def _apart(local: Iterable[tuple[str, IPv6Network]]) -> list[tuple[str, IPv6Network]]:
@@ -265,7 +286,8 @@ def _table(state: FilterState) -> list[Message]:
     sets: list[tuple[_Set[Any], Collection[Any]]] = [
         (each, each.members(state)) for each in _FRAME_SETS
     ]
-    sets += [(each, each.members(state.members)) for each in _MEMBER_SETS]
+    for length in state.lengths:
+        sets += [(each, each.members(state.members)) for each in _member_sets(length)]
     for number, (each, members) in enumerate(sets, 1):
         messages.append(nft.new_set(TABLE, each.name, number, each.kinds, interval=each.interval))
         messages += nft.add_elements(TABLE, each.name, each.encoded(members))
@@ -277,31 +299,37 @@ def _table(state: FilterState) -> list[Message]:
 
 def _rules(state: FilterState) -> tuple[tuple[bytes, ...], ...]:
     """The rules, in order; only the addresses and lengths of the domain make a difference."""
-    prefix_mask = _mask(state.prefix_length)
     source = nft.load(nft.Base.NETWORK_HEADER, _SOURCE_OFFSET, 16)
     destination = nft.load(nft.Base.NETWORK_HEADER, _DESTINATION_OFFSET, 16)
     next_header = nft.load(nft.Base.NETWORK_HEADER, _NEXT_HEADER_OFFSET, 1)
     from_access = (nft.load_interface(), nft.found_in("access"))
-    interface_mac_and_prefix = (
+    interface_and_mac = (
         nft.load_interface(register=0),
         nft.load(nft.Base.LINK_HEADER, _ETHERNET_SOURCE_OFFSET, 6, register=4),
-        nft.load(nft.Base.NETWORK_HEADER, _SOURCE_OFFSET, 16, register=6),
-        nft.mask(prefix_mask, register=6),
     )
     interface_and_source = (
         nft.load_interface(register=0),
         nft.load(nft.Base.NETWORK_HEADER, _SOURCE_OFFSET, 16, register=4),
     )
-    router_and_prefix = (
-        nft.load(nft.Base.NETWORK_HEADER, _SOURCE_OFFSET, 16, register=0),
-        nft.load(nft.Base.NETWORK_HEADER, _HEADER_BYTES + _SOURCE_OFFSET, 16, register=4),
-        nft.mask(prefix_mask, register=4),
-    )
+    router = nft.load(nft.Base.NETWORK_HEADER, _SOURCE_OFFSET, 16, register=0)
+
+    def in_none(family: str, offset: int, register: int) -> tuple[bytes, ...]:
+        """Go on if the address at ``offset`` is of no prefix that the registers before fit."""
+        return tuple(
+            part
+            for length in sorted(state.lengths, reverse=True)
+            for part in (
+                nft.load(nft.Base.NETWORK_HEADER, offset, 16, register=register),
+                nft.mask(_mask(length), register=register),
+                nft.missing_in(f"{family}{length}"),
+            )
+        )
+
     return (
         (
             *from_access,
             *(source, nft.found_in("pools")),
-            *(*interface_mac_and_prefix, nft.missing_in("attached")),
+            *(*interface_and_mac, *in_none(_ATTACHED, _SOURCE_OFFSET, register=6)),
             *_drop(DropReason.FORGED_SOURCE),
         ),
         (
@@ -320,7 +348,7 @@ def _rules(state: FilterState) -> tuple[tuple[bytes, ...], ...]:
         (next_header, nft.different(_IPV6_IN_IPV6), *_drop(DropReason.NOT_ENCAPSULATED)),
         (
             *(destination, nft.equal(state.up_sid.packed)),
-            *(*router_and_prefix, nft.missing_in("served")),
+            *(router, *in_none(_SERVED, _HEADER_BYTES + _SOURCE_OFFSET, register=4)),
             *_drop(DropReason.NOT_SERVED),
         ),
     )

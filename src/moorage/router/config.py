@@ -17,9 +17,6 @@ from moorage.service import ServiceType
 from moorage.store.model import Anchor, Router
 from moorage.wire.dhcp6 import DuidUuid
 
-DELEGATED_LENGTH = 64
-"""Length of every delegated prefix: the one that a host can form addresses from (RFC 7421)."""
-
 ENCAPSULATION = 40
 """Bytes that one outer IPv6 header takes (H.Encaps.Red with one segment, RFC 8986 section 5.2)."""
 
@@ -29,6 +26,8 @@ _DAY = 24 * _HOUR
 
 Octets8 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 StoreUrl = Annotated[str, msgspec.Meta(pattern="^(sqlite:.+|memory:)$")]
+PrefixLength = Annotated[int, msgspec.Meta(ge=1, le=64)]
+"""Of a prefix that hosts can form addresses from (RFC 7421), or several such prefixes."""
 Mtu = Annotated[int, msgspec.Meta(ge=1280, le=65535)]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFE)]
 
@@ -251,6 +250,9 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         core_mtu: the smallest MTU between the routers of the domain, in bytes.
         sids: our segment identifiers.
         pool: what prefixes are delegated from; every router has its own.
+        prefix_lengths: lengths of prefixes that clients may have; the first is for those that hint
+            at none. The pool is shared out equally. They are the same for all types, or a length
+            would tell a type.
         store: the binding store, as `moorage.store.open_store` takes it.
         lease: how long after our last sign of life the other routers take us for gone.
         access: the links that hosts attach to.
@@ -282,6 +284,9 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     core_mtu: Annotated[int, msgspec.Meta(ge=1280 + ENCAPSULATION, le=65535)] = 1600
     sids: Sids
     pool: IPv6Network
+    prefix_lengths: Annotated[list[PrefixLength], msgspec.Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: [64]
+    )
     store: StoreUrl = "sqlite:/var/lib/moorage/bindings.db"
     lease: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 5.0
     access: Annotated[list[AccessLink], msgspec.Meta(min_length=1)]
@@ -303,8 +308,11 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     def __post_init__(self) -> None:
         """Check what types alone do not say."""
-        if self.pool.prefixlen > DELEGATED_LENGTH:
-            raise ValueError(f"pool: must hold a /{DELEGATED_LENGTH}")
+        shares, shortest = len(self.prefix_lengths), min(self.prefix_lengths)
+        if len(set(self.prefix_lengths)) != shares:
+            raise ValueError("prefix_lengths: a length is named twice")
+        if self.pool.prefixlen > shortest or 1 << (shortest - self.pool.prefixlen) < shares:
+            raise ValueError(f"pool: must hold a /{shortest} for each of prefix_lengths")
         if self.pool.overlaps(self.sids.block):
             raise ValueError("pool: must not overlap sids.block")
         for link in self.access:

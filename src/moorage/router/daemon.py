@@ -235,6 +235,7 @@ class _RouterDaemon:
         bindings = [known.binding for known in self._mirror.known()]
         self._expiry.start(bindings)
         self._account.listed(bindings)
+        self._server.listed(bindings)
         self._watch.resync()
 
     async def _follow(self, revision: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Network
 from time import perf_counter
 
 from moorage.bulk import many_objects
@@ -18,7 +18,7 @@ from moorage.kernel.reconcile import (
 )
 from moorage.kernel.routes import Add, Route, RouteTable, Seg6Encap
 from moorage.management.metrics import Distribution
-from moorage.router.config import DELEGATED_LENGTH, RouterConfig
+from moorage.router.config import RouterConfig
 from moorage.router.mirror import Known, Mirror
 from moorage.router.paths import NO_TRACES, Paths, Place, Traces
 from moorage.router.too_big import Tunnelled
@@ -187,7 +187,8 @@ class Forwarding:
         return packet.outer_source == self._config.core_address and any(
             route.encap == encap
             for address in (packet.source, packet.destination)
-            for route in self._present(_delegated(address)).routes
+            if (known := self._mirror.covering(address)) is not None
+            for route in self._present(known.binding.prefix).routes
         )
 
     def _present(self, prefix: IPv6Network) -> Traces:
@@ -238,10 +239,6 @@ class Forwarding:
             others = f", and {len(failures) - 1} other changes" if len(failures) > 1 else ""
             self._complain(f"the kernel refused {change}: {error}{others}")
         self._failed |= {change.route for change, _ in failures if isinstance(change, Add)}
-
-
-def _delegated(address: IPv6Address) -> IPv6Network:
-    return IPv6Network((address, DELEGATED_LENGTH), strict=False)
 
 
 def _difference(pairs: Iterable[tuple[Members, Members]]) -> Members:

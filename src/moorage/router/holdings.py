@@ -16,6 +16,7 @@ class Holdings:
         self._of_client: dict[bytes, tuple[IPv6Network, ...]] = {}
         self._all: Counter[str] = Counter()
         self._held: Counter[tuple[str, ServiceType]] = Counter()
+        self._lengths: Counter[tuple[str, int]] = Counter()
 
     def of_client(self, client: bytes) -> tuple[IPv6Network, ...]:
         """Return what a DUID has bindings of, released ones among them."""
@@ -28,11 +29,20 @@ class Holdings:
         """
         return self._all[anchor] if kind is None else self._held[anchor, kind]
 
+    def of_length(self, anchor: str, length: int) -> int:
+        """Return how many prefixes of a length a router anchors, released ones among them."""
+        return self._lengths[anchor, length]
+
+    def lengths(self) -> list[int]:
+        """Return the lengths that there are, the longest first."""
+        return sorted({length for _, length in self._lengths}, reverse=True)
+
     def add(self, binding: Binding) -> None:
         """There is one more binding."""
         prefixes = self._of_client.get(binding.client, ())
         self._of_client[binding.client] = (*prefixes, binding.prefix)
         self._all[binding.anchor] += 1
+        self._lengths[binding.anchor, binding.prefix.prefixlen] += 1
         self._held[binding.anchor, binding.type] += binding.held
 
     def remove(self, binding: Binding) -> None:
@@ -41,4 +51,5 @@ class Holdings:
         if left := tuple([prefix for prefix in prefixes if prefix != binding.prefix]):
             self._of_client[binding.client] = left
         self._all[binding.anchor] -= 1
+        self._lengths[binding.anchor, binding.prefix.prefixlen] -= 1
         self._held[binding.anchor, binding.type] -= binding.held

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Container, Iterator, Mapping
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 
 from prometheus_client.metrics_core import Metric
 
@@ -15,7 +15,7 @@ from moorage.management.metrics import new_registry
 from moorage.management.server import BadQuery, ManagementServer, NotFound, Query
 from moorage.router import metrics, view
 from moorage.router.account import Account
-from moorage.router.config import DELEGATED_LENGTH, RouterConfig
+from moorage.router.config import RouterConfig
 from moorage.router.forwarding import Forwarding
 from moorage.router.mirror import Known, Mirror
 from moorage.router.view import PathView, StatusView
@@ -110,10 +110,10 @@ class Inside:
     def _wanted(self, query: Query) -> list[Known]:
         match dict(query):
             case {"prefix": text} if len(query) == 1:
-                found = [known for each in _leases(text) if (known := self._mirror.get(each))]
-                if not found:
+                found = self._mirror.covering(_address(text))
+                if found is None:
                     raise NotFound(f"nobody has {text}")
-                return found
+                return [found]
             case {"host": text} if len(query) == 1:
                 prefixes = self._mirror.holdings.of_client(_duid(text))
                 if not prefixes:
@@ -125,14 +125,12 @@ class Inside:
                 raise BadQuery("allowed: nothing, prefix=PREFIX, or host=DUID")
 
 
-def _leases(text: str) -> tuple[IPv6Network, IPv6Network]:
-    """Return what may be leased at a prefix or an address: a prefix, or the address alone."""
+def _address(text: str) -> IPv6Address:
+    """Return an address, or the first one of a prefix."""
     try:
-        named = IPv6Network(text, strict=False)
+        return IPv6Network(text, strict=False).network_address
     except ValueError:
         raise BadQuery(f"{text}: allowed: a prefix or an address") from None
-    first = named.network_address
-    return IPv6Network((first, DELEGATED_LENGTH), strict=False), IPv6Network(first)
 
 
 def _duid(text: str) -> bytes:

@@ -100,7 +100,7 @@ class Lessor:
         if self._is_over(ia, binding):
             self._retire(binding)
             return self._create(ia, wanted)
-        return self._carry_on(ia, binding)
+        return self._exchange(ia, binding, wanted) or self._carry_on(ia, binding)
 
     def extend(self, ia: Association) -> Outcome:
         """Renew and Rebind: the client goes on with its lease, here, where it may have moved to.
@@ -281,6 +281,21 @@ class Lessor:
         self.changes.append(Create(binding))
         return self._as_it_stands(ia, binding)
 
+    def _exchange(
+        self, ia: Association, binding: Binding, wanted: ServiceType | None
+    ) -> Outcome | None:
+        """Give another lease for one that does not suit, if there is one that does."""
+        supply = self._supply(ia)
+        if supply is None or supply.suits(ia, binding.prefix):
+            return None
+        before = len(self.changes)
+        self._retire(binding)
+        outcome = self._create(ia, wanted or binding.type)
+        if isinstance(outcome, Granted) and supply.suits(ia, outcome.binding.prefix):
+            return outcome
+        del self.changes[before:]
+        return None
+
     def _refusal(self, ia: Association, kind: ServiceType) -> RefusalReason | None:
         """Why the client gets no new lease of this type."""
         proof = self._request.proof
@@ -315,7 +330,7 @@ class Lessor:
         return None
 
     def _draw(self, ia: Association) -> IPv6Network | None:
-        mine = {change.prefix for change in self.changes}
+        mine = {each.prefix for each in (*self.changes, *self._at.bindings)}
 
         def taken(prefix: IPv6Network) -> bool:
             return prefix in mine or self._at.taken(prefix)

@@ -9,16 +9,18 @@ from prometheus_client.metrics_core import Metric
 from moorage.management.metrics import counter, gauge, histogram
 from moorage.management.plain import plain
 from moorage.router.account import Account, Place
-from moorage.router.config import DELEGATED_LENGTH, RouterConfig
+from moorage.router.config import RouterConfig
 from moorage.router.forwarding import Forwarding
 from moorage.router.mirror import Mirror
+from moorage.router.pool import shared_out
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import RefusalReason
 
 
 def pool_size(config: RouterConfig) -> int:
     """Return how many prefixes a router can give at once."""
-    return min(config.capacity, 1 << (DELEGATED_LENGTH - config.pool.prefixlen))
+    pools = shared_out(config.pool, config.prefix_lengths).values()
+    return min(config.capacity, sum(pool.size for pool in pools))
 
 
 def look(
@@ -56,6 +58,15 @@ def look(
         "How many this router gives at most.",
         [],
         {(): pool_size(config)},
+    )
+    yield gauge(
+        "moorage_router_pool_taken_ratio",
+        "Share of the prefixes of a length that is taken.",
+        ["length"],
+        {
+            (str(length),): mirror.holdings.of_length(config.id, length) / pool.size
+            for length, pool in shared_out(config.pool, config.prefix_lengths).items()
+        },
     )
     yield gauge(
         "moorage_router_hosts",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import ValuesView
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 
 from moorage.router.anchors import Anchors
 from moorage.router.holdings import Holdings
@@ -81,6 +81,14 @@ class Mirror:
     def get(self, prefix: IPv6Network) -> Known | None:
         """Return what is known of a prefix."""
         return self._bindings.get(prefix)
+
+    def covering(self, address: IPv6Address) -> Known | None:
+        """Return what is known of the prefix that an address is of, or of the address itself."""
+        for length in self.holdings.lengths():
+            found = self._bindings.get(IPv6Network((address, length), strict=False))
+            if found is not None:
+                return found
+        return None
 
     def of_client(self, client: bytes) -> tuple[Binding, ...]:
         """Return the bindings of a DUID, released ones among them."""

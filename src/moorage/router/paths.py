@@ -15,7 +15,7 @@ from moorage.kernel.nftables import NO_MEMBERS, Attachment, FilterState, Members
 from moorage.kernel.routes import Route, RouteKind, Rule, Seg6Encap, Seg6EndDT6
 from moorage.numbers import ROUTER_DOWN_TABLE, ROUTER_LINK_TABLE_BASE, ROUTER_METRIC
 from moorage.router.anchors import Anchors
-from moorage.router.config import DELEGATED_LENGTH, AccessLink, RouterConfig
+from moorage.router.config import AccessLink, RouterConfig
 from moorage.router.mirror import Known
 from moorage.store.model import Binding, Router
 
@@ -193,7 +193,7 @@ class Paths:
             routers=frozenset(
                 router.address for router in self._routers.values() if router.id != self._me
             ),
-            prefix_length=DELEGATED_LENGTH,
+            lengths=members.lengths.union(self._config.prefix_lengths),
             pools=frozenset(anchor.pool for anchor in self._anchors),
             local=frozenset(
                 (link.interface, network)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Network
 from secrets import token_bytes
@@ -14,12 +14,11 @@ from moorage.complaints import Complaints
 from moorage.router.account import Account, Phase
 from moorage.router.answers import use_multicast
 from moorage.router.authority import Rejected, examine
-from moorage.router.config import DELEGATED_LENGTH, AccessLink, RouterConfig
+from moorage.router.config import AccessLink, RouterConfig
 from moorage.router.delegation import Decision, decide
 from moorage.router.inbox import Arrival
 from moorage.router.leases import Situation
 from moorage.router.mirror import Mirror
-from moorage.router.pool import Pool
 from moorage.router.reconfigure import ReconfigureKeys
 from moorage.router.reconfigurer import Reconfigurer
 from moorage.router.relaying import Relayed, unwrap
@@ -130,13 +129,17 @@ class DelegationServer:
         self._clock = clock
         self._keys = keys
         self._segments = Segments(config, token_bytes(_SECRET))
-        self._prefixes = Prefixes(Pool(config.pool, DELEGATED_LENGTH), config.id)
+        self._prefixes = Prefixes(config.pool, config.prefix_lengths, config.id)
         self._waiting: dict[IPv6Network, float] = {}
 
     def reconfigure(self, config: RouterConfig) -> None:
         """Go by another configuration from now on."""
         self._config = config
         self._terms = Terms.of(config)
+
+    def listed(self, bindings: Iterable[Binding]) -> None:
+        """Know what there is, for the first time or anew."""
+        self._prefixes.keep_off(binding.prefix for binding in bindings)
 
     def sender(self, datagram: bytes) -> tuple[bytes, bool]:
         """Return the DUID in a datagram (empty: there is none) and whether it has a binding."""

@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from moorage.identity import NO_LINK, Identity
-from moorage.router.config import DELEGATED_LENGTH, Keyless, Policy
+from moorage.router.config import Keyless, Policy
 from moorage.service import ServiceType
 from moorage.store.model import BindingState
 from moorage.wire.dhcp6 import (
@@ -73,7 +73,7 @@ async def test_two_messages_give_a_prefix_of_the_type(kind: ServiceType) -> None
     assert reply.first(ClientId) == ClientId(client.duid)
     assert reply.first(ServerId) == ServerId(site.config.server_duid)
     assert given.prefix.subnet_of(site.config.pool)
-    assert given.prefix.prefixlen == DELEGATED_LENGTH
+    assert given.prefix.prefixlen == 64
     assert (given.preferred, given.valid) == (lifetimes.preferred, lifetimes.valid)
     assert (association(reply).t1, association(reply).t2) == (lifetimes.t1, lifetimes.t2)
     about = said(reply)
@@ -171,7 +171,7 @@ async def test_a_wish_that_cannot_be_fulfilled_gives_another_prefix(wish: str) -
     site = domain.sites[0]
     reply = await Client(domain.clock).solicit(site, FIXED, 1, IPv6Network(wish))
     assert lease(reply).prefix.subnet_of(site.config.pool)
-    assert lease(reply).prefix.prefixlen == DELEGATED_LENGTH
+    assert lease(reply).prefix.prefixlen == 64
 
 
 # ---- refusing ------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 from ipaddress import IPv6Network
+from itertools import combinations
 
-from moorage.router.pool import Pool
+from moorage.router.pool import Pool, shared_out
 
 SMALL = IPv6Network("2001:db8:a100::/60")
 
@@ -50,3 +51,24 @@ def test_what_belongs_to_a_pool() -> None:
     assert IPv6Network("2001:db8:a100:10::/64") not in pool
     assert IPv6Network("2001:db8:a100:f::/65") not in pool
     assert SMALL not in pool
+
+
+def test_lengths_share_the_blocks_of_a_pool() -> None:
+    pools = shared_out(IPv6Network("2001:db8:a100::/56"), [64, 60, 58])
+    # Four blocks of /58: 0 and 3, 1, and 2.
+    assert {length: pool.size for length, pool in pools.items()} == {64: 128, 60: 4, 58: 1}
+    parts = {length: [pool.part(n) for n in range(pool.size)] for length, pool in pools.items()}
+    assert parts[58] == [IPv6Network("2001:db8:a100:80::/58")]
+    assert parts[60] == list(IPv6Network("2001:db8:a100:40::/58").subnets(new_prefix=60))
+    assert parts[64][0] == IPv6Network("2001:db8:a100::/64")
+    assert parts[64][64] == IPv6Network("2001:db8:a100:c0::/64")
+    everything = [part for of_length in parts.values() for part in of_length]
+    assert not any(one.overlaps(other) for one, other in combinations(everything, 2))
+    assert all(part in pools[length] for length in parts for part in parts[length])
+
+
+def test_a_part_belongs_to_the_pool_of_its_block() -> None:
+    pools = shared_out(SMALL, [64, 62])
+    assert IPv6Network("2001:db8:a100:4::/62") in pools[62]
+    assert IPv6Network("2001:db8:a100::/62") not in pools[62]
+    assert IPv6Network("2001:db8:a100:4::/64") not in pools[64]

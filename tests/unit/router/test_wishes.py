@@ -94,25 +94,6 @@ async def test_a_part_of_the_prefix_is_excluded_for_who_understands_that() -> No
     assert lease(await ask(domain, MessageType.SOLICIT)).options == ()
 
 
-async def test_all_prefixes_have_one_length_whatever_is_hinted() -> None:
-    domain = two_routers()
-    site, client = domain.sites[0], plain(domain)
-    for length in (0, 48, 56, 63, 65, 128):
-        hint = client.message(MessageType.SOLICIT, [ia(1, IPv6Network(f"::/{length}"))])
-        assert lease(await client.ask(site, hint)).prefix.prefixlen == 64
-
-
-async def test_a_renew_may_list_a_hint_beside_the_prefix() -> None:
-    domain = two_routers()
-    site, client = domain.sites[0], plain(domain)
-    prefix = await client.acquire(site, None)
-    renew = client.message(
-        MessageType.RENEW, [ia(1, prefix, IPv6Network("::/56"))], server=site.config.server_duid
-    )
-    # RFC 8168 section 3.5, the first choice: the prefix is extended, the hint is no lease.
-    assert lease(await client.ask(site, renew)).prefix == prefix
-
-
 @pytest.mark.parametrize("kind", [MessageType.RENEW, MessageType.REBIND])
 async def test_timers_are_equal_even_where_something_is_refused(kind: MessageType) -> None:
     domain = two_routers()
