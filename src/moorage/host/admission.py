@@ -23,6 +23,7 @@ class Judgement:
 
     Attributes:
         caller: who asked.
+        holder: who is answerable for what comes of it.
         cookie: the socket that it is for, none if it is for none.
         at: when, in seconds on the core's clock.
         decision: what policy says, and then what the quotas say.
@@ -30,15 +31,11 @@ class Judgement:
     """
 
     caller: Caller
+    holder: Holder
     cookie: int | None
     at: float
     decision: Decision
     answer: Reply | None = None
-
-    @property
-    def holder(self) -> Holder:
-        """Who is answerable for what comes of it."""
-        return Holder(self.caller.uid, self.caller.executable)
 
 
 class Admission:
@@ -74,7 +71,8 @@ class Admission:
     ) -> Judgement:
         """Return what policy says of a request; see `Policy.decide`."""
         decision = self.policy.decide(caller, wanted, network, on_net=on_net)
-        judgement = Judgement(caller, cookie, now, decision)
+        holder = Holder(caller.uid, caller.executable)
+        judgement = Judgement(caller, holder, cookie, now, decision)
         key = ("process", caller.pid) if cookie is None else cookie
         self._judgements.pop(key, None)
         self._judgements[key] = judgement

@@ -253,9 +253,9 @@ class HostCore:
     def client_gone(self, client: Hashable, now: float) -> list[Action]:
         """Forget the requests of an application that has hung up, and what it held."""
         self._known.watchers.forget(client)
-        self._demand.forget(client)
-        self._occupancy.hung_up(client, now)
-        return self._flush()
+        asked = self._demand.forget(client)
+        held = self._occupancy.hung_up(client, now)
+        return self._flush() if asked or held else self._take_out()
 
     def socket_destroyed(self, cookie: int, now: float) -> list[Action]:
         """Take in that a socket has ended."""

@@ -75,6 +75,8 @@ _log = logging.getLogger("moorage.host")
 
 _NAP = 0.1
 """Seconds that the machine has to have slept to be perhaps somewhere else."""
+_DESTROYED_PAUSE = 0.02
+"""Seconds between two looks at which sockets have ended, perhaps many, since it is everybody's."""
 _RECONCILE_PAUSE = 0.05
 """Seconds between somebody's removal of what is ours and its repair, so that a flush is one."""
 
@@ -163,6 +165,7 @@ class _HostDaemon:
         ]
         self._alarm = Alarm(_now, self._poll)
         self._repair: asyncio.TimerHandle | None = None
+        self._deaf: asyncio.TimerHandle | None = None
         self._applications: ApplicationServer | None = None
         self._optimistic: set[str] = set()
 
@@ -205,8 +208,9 @@ class _HostDaemon:
         for source, _ in self._inputs:
             self._loop.remove_reader(source)
         self._alarm.cancel()
-        if self._repair is not None:
-            self._repair.cancel()
+        for timer in (self._repair, self._deaf):
+            if timer is not None:
+                timer.cancel()
         self._core.sent(self._counting.used())
         self._try(self._state.save, self._core.memory, self._name)
         self._counting.close()
@@ -319,6 +323,10 @@ class _HostDaemon:
                 )
 
     def _read_destroyed(self) -> None:
+        self._loop.remove_reader(self._destroyed)
+        self._deaf = self._loop.call_later(
+            _DESTROYED_PAUSE, self._loop.add_reader, self._destroyed, self._read_destroyed
+        )
         try:
             ended = self._destroyed.read()
         except Overrun:
@@ -326,8 +334,8 @@ class _HostDaemon:
                 if lease.address is not None:
                     self._recount(lease.address, lease.sockets)
             return
-        for info in ended:
-            self._do(self._core.socket_destroyed(info.cookie, _now()))
+        for cookie in ended:
+            self._do(self._core.socket_destroyed(cookie, _now()))
 
     def _read_clock(self) -> None:
         slept = self._clock.read()

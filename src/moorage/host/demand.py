@@ -163,10 +163,13 @@ class Demand:
                 attachment.unsupported_until = now + self._known.config.unsupported_memory
         self._drop_unwanted()
 
-    def forget(self, client: Hashable) -> None:
-        """Forget the requests of an application that has hung up."""
+    def forget(self, client: Hashable) -> bool:
+        """Forget the requests of an application that has hung up.
+
+        Return whether the network is asked for less because of it.
+        """
         self._known.waiting.forget(client)
-        self._drop_unwanted()
+        return self._drop_unwanted()
 
     def policy_changed(self, now: float) -> None:
         """Keep and ask for what policy wants by now; nobody loses what he has."""
@@ -177,7 +180,13 @@ class Demand:
         self._drop_unwanted()
         self._known.out.append(Reconcile())
 
-    def _drop_unwanted(self) -> None:
-        for lease in self._known.leases.awaited():
-            if not lease.wanted and not self._known.waiting.awaits(lease.iaid):
-                self._tenure.drop(lease)
+    def _drop_unwanted(self) -> bool:
+        """End what is asked for in vain; return whether there was any."""
+        unwanted = [
+            lease
+            for lease in self._known.leases.awaited()
+            if not (lease.wanted or self._known.waiting.awaits(lease.iaid))
+        ]
+        for lease in unwanted:
+            self._tenure.drop(lease)
+        return bool(unwanted)

@@ -61,8 +61,11 @@ class Lease(TypedAddress):
 
     def suits(self, type_: ServiceType | None, lifetime: int | None) -> bool:
         """Whether it is what somebody is to get who wants ``type_``; none: the network's choice."""
-        mine = None if self.undecided or (self.untyped and type_ is None) else self.type
-        return (mine, self.lifetime) == (type_, lifetime)
+        if self.lifetime != lifetime:
+            return False
+        if self.untyped and (self.address is None or type_ is None):
+            return type_ is None
+        return self.type is type_
 
     @property
     def lane(self) -> Lane:
@@ -77,7 +80,7 @@ class Lease(TypedAddress):
     @property
     def usable(self) -> bool:
         """Whether a new socket may take the address."""
-        return super(Lease, self).usable and not self.abroad
+        return not self.abroad and super(Lease, self).usable
 
     @property
     def wanted(self) -> bool:

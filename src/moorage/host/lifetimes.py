@@ -31,6 +31,9 @@ class DailyLifetime(Lifetime, frozen=True):
     seconds: Amount = _DAY
 
 
+_FIELDS = {kind: kind.name.lower() for kind in ServiceType}
+
+
 class Lifetimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """The lifetimes of every type; a table in the file replaces single values of it."""
 
@@ -41,5 +44,5 @@ class Lifetimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
 
     def of(self, kind: ServiceType) -> Lifetime:
         """Return the lifetime of one type."""
-        lifetime: Lifetime = getattr(self, kind.name.lower())
+        lifetime: Lifetime = getattr(self, _FIELDS[kind])
         return lifetime

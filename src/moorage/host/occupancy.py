@@ -93,13 +93,19 @@ class Occupancy:
                 changed = True
         return changed
 
-    def hung_up(self, client: Hashable, now: float) -> None:
-        """Take in that an application no longer holds what it held without a socket."""
+    def hung_up(self, client: Hashable, now: float) -> bool:
+        """Take in that an application no longer holds what it held without a socket.
+
+        Return whether an address has lost its last user.
+        """
+        changed = False
         for lease in self._known.leases.alive():
             if client in lease.holders:
                 lease.holders.discard(client)
                 if not lease.sockets:
                     self.unused(lease, now)
+                    changed = True
+        return changed
 
     def counted(self, address: IPv6Address, cookies: Collection[int], now: float) -> None:
         """Take in which sockets the kernel has on an address of ours.

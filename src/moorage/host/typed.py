@@ -11,6 +11,7 @@ from moorage.host.machine import after
 from moorage.service import ServiceType
 
 _OVER = (State.RELEASED, State.GONE)
+_CLOSED = (State.RETIRING, *_OVER)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class TypedAddress:
     @property
     def usable(self) -> bool:
         """Whether a new socket may take it."""
-        return self.alive and self.state is not State.RETIRING
+        return self.address is not None and self.state not in _CLOSED
 
     @property
     def lingers(self) -> bool:

@@ -15,14 +15,13 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address, IPv6Network
-from typing import Final, Protocol
+from typing import Final
 
 from moorage.kernel.netlink import (
     NETLINK_SOCK_DIAG,
     Message,
     NetlinkSocket,
     attribute,
-    parse_attributes,
 )
 
 _SOCK_DIAG_BY_FAMILY: Final = 20
@@ -32,7 +31,6 @@ _SKNLGRP_INET6_UDP_DESTROY: Final = 4
 
 _INET_DIAG_REQ_BYTECODE: Final = 1
 _INET_DIAG_BC_S_COND: Final = 7
-_INET_DIAG_PROTOCOL: Final = 10
 _TIMER_TIME_WAIT: Final = 3
 
 _SO_COOKIE: Final = 57
@@ -41,6 +39,7 @@ _SO_COOKIE: Final = 57
 _SOCKET_ID: Final = "2s2s16s16sIII"
 _REQUEST: Final = struct.Struct("=BBBxI" + _SOCKET_ID)
 _ANSWER: Final = struct.Struct("=BBBx" + _SOCKET_ID + "12xII")
+_ANSWERED_COOKIE: Final = struct.Struct("=44xII")
 _ANY_SOCKET: Final = (bytes(2), bytes(2), bytes(16), bytes(16), 0, 0, 0)
 # inet_diag_bc_op and the inet_diag_hostcond that follows it.
 _SOURCE_CONDITION: Final = struct.Struct("=BBHBBxxi16s")
@@ -94,42 +93,8 @@ class SocketInfo:
     inode: int
 
 
-class SocketTable(Protocol):
-    """The sockets of a network namespace."""
-
-    def sockets_from(self, prefix: IPv6Network) -> list[SocketInfo]:
-        """TCP, UDP, raw and ping sockets whose local address is in ``prefix``.
-
-        Without the remains of closed connections (TIME_WAIT), which no application waits for.
-        TCP sockets that are bound and no more are seen since Linux 6.8.
-        """
-
-    def destroy(self, info: SocketInfo) -> bool:
-        """End a TCP or UDP socket: its owner's calls fail with ECONNABORTED from now on.
-
-        One that was bound to a port, or listening, stays listed until its owner closes it.
-        False where there is no such socket any more, or it cannot be ended: a raw or ping socket,
-        or a TCP socket that is only bound. Raises NetlinkError if the kernel does not allow it.
-        """
-
-
-class SocketMonitor(Protocol):
-    """Tells of every IPv6 TCP and UDP socket that ends; other kinds end unheard."""
-
-    def fileno(self) -> int:
-        """Readable when there is something to `read`."""
-
-    def read(self) -> list[SocketInfo]:
-        """The sockets that ended since the last time, without waiting.
-
-        A connected one that was never bound may have lost its address (``::``): tell it by its
-        cookie. Raises `Overrun` when the end of some was missed: then ask
-        `SocketTable.sockets_from`.
-        """
-
-
 class SockDiag:
-    """The `SocketTable` of the network namespace of the thread that creates it.
+    """The sockets of the network namespace of the thread that creates it.
 
     Raises OSError where the kernel has no socket monitor.
     """
@@ -151,7 +116,12 @@ class SockDiag:
         self._resources.close()
 
     def sockets_from(self, prefix: IPv6Network) -> list[SocketInfo]:
-        """See `SocketTable.sockets_from`. Raises NetlinkError if the kernel refuses."""
+        """TCP, UDP, raw and ping sockets whose local address is in ``prefix``.
+
+        Without the remains of closed connections (TIME_WAIT), which no application waits for.
+        TCP sockets that are bound and no more are seen since Linux 6.8. Raises NetlinkError if the
+        kernel refuses.
+        """
         found = self._listed(socket.IPPROTO_TCP, prefix) + self._listed(socket.IPPROTO_UDP, prefix)
         for name, table in self._tables.items():
             table.seek(0)
@@ -172,7 +142,12 @@ class SockDiag:
         ]
 
     def destroy(self, info: SocketInfo) -> bool:
-        """See `SocketTable.destroy`."""
+        """End a TCP or UDP socket: its owner's calls fail with ECONNABORTED from now on.
+
+        One that was bound to a port, or listening, stays listed until its owner closes it.
+        False where there is no such socket any more, or it cannot be ended: a raw or ping socket,
+        or a TCP socket that is only bound. Raises NetlinkError if the kernel does not allow it.
+        """
         if not info.cookie:
             return False
         request = _REQUEST.pack(
@@ -197,9 +172,10 @@ class SockDiag:
 
 
 class DestroyMonitor:
-    """The kernel's `SocketMonitor`, of the network namespace of the thread that creates it.
+    """Tells of every IPv6 TCP and UDP socket that ends; other kinds end unheard.
 
-    Raises PermissionError without CAP_NET_ADMIN.
+    It does so for the network namespace of the thread that creates it. Raises PermissionError
+    without CAP_NET_ADMIN.
     """
 
     def __init__(self) -> None:
@@ -212,15 +188,17 @@ class DestroyMonitor:
         self._netlink.close()
 
     def fileno(self) -> int:
-        """See `SocketMonitor.fileno`."""
+        """Readable when there is something to `read`."""
         return self._netlink.fileno()
 
-    def read(self) -> list[SocketInfo]:
-        """See `SocketMonitor.read`. Raises `Overrun`."""
-        return [
-            _socket_info(message.payload, _protocol(message.payload))
-            for message in self._netlink.receive()
-        ]
+    def read(self) -> list[int]:
+        """The cookies of the sockets that ended since the last time, without waiting.
+
+        Nothing else tells which one it was: a connected one that was never bound may have lost its
+        address by then. Raises `Overrun` when the end of some was missed: then ask
+        `SockDiag.sockets_from`.
+        """
+        return [_cookie(message.payload) for message in self._netlink.receive()]
 
 
 def socket_cookie(sock: socket.socket) -> int:
@@ -262,8 +240,9 @@ def _socket_info(answer: bytes, protocol: int) -> SocketInfo:
     )
 
 
-def _protocol(answer: bytes) -> int:
-    return parse_attributes(answer, _ANSWER.size)[_INET_DIAG_PROTOCOL][0]
+def _cookie(answer: bytes) -> int:
+    low, high = _ANSWERED_COOKIE.unpack_from(answer)
+    return int(low | high << 32)
 
 
 def _table_row(table: str, row: str) -> SocketInfo:
