@@ -204,7 +204,7 @@ def test_what_is_wrong_with_the_store_is_one_line(
         f"sqlite:{tmp_path}/none.db": f"Error: {tmp_path}/none.db: no such file\n",
         store: f"Error: {damaged}: database disk image is malformed\n",
         "memory:": "Error: memory: is a store inside the router, which nobody else reads\n",
-        "etcd:": "Error: etcd:: no such store; allowed: sqlite:PATH, memory:\n",
+        "etcd:": "Error: etcd:: no such store; allowed: sqlite:PATH, etcd:PATH, memory:\n",
     }
     for url, said in wrong.items():
         result = run(*command, "--store", url)

@@ -36,7 +36,7 @@ def store_options(command: Command) -> Command:
     with_store = click.option(
         "--store",
         metavar="URL",
-        help="The store itself, as sqlite:PATH.",
+        help="The store itself, as sqlite:PATH, or etcd:PATH with a cluster's configuration.",
         expose_value=False,
         callback=_remember,
     )

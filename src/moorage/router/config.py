@@ -25,7 +25,7 @@ _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
 
 Octets8 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
-StoreUrl = Annotated[str, msgspec.Meta(pattern="^(sqlite:.+|memory:)$")]
+StoreUrl = Annotated[str, msgspec.Meta(pattern="^(sqlite:.+|etcd:.+|memory:)$")]
 PrefixLength = Annotated[int, msgspec.Meta(ge=1, le=64)]
 """Of a prefix that hosts can form addresses from (RFC 7421), or several such prefixes."""
 Mtu = Annotated[int, msgspec.Meta(ge=1280, le=65535)]

@@ -1,0 +1,226 @@
+"""Clusters of real etcd members on the loopback interface, that can be stopped and killed."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from moorage.lab.etcd import Certificates, Member
+from moorage.lab.programs import path_of
+
+HOST: Final = "::1"
+_READY_SECONDS: Final = 60.0
+_ASK_SECONDS: Final = 0.05
+
+
+class Authority:
+    """Issues certificates for members and clients of a cluster into a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _common_name("authority")
+        self.ca = folder / "ca.pem"
+        self.ca.write_bytes(_pem(self._certificate("authority", self._key, authority=True)))
+
+    def issue(self, name: str, host: str = HOST) -> Certificates:
+        """Write a certificate, good for a server at ``host`` and for a client called ``name``."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        files = Certificates(self.ca, self._folder / f"{name}.pem", self._folder / f"{name}.key")
+        files.certificate.write_bytes(_pem(self._certificate(name, key, host=host)))
+        files.key.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return files
+
+    def _certificate(
+        self, name: str, key: ec.EllipticCurvePrivateKey, *, host: str = "", authority: bool = False
+    ) -> x509.Certificate:
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(_common_name(name))
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        )
+        if host:
+            names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(host))])
+            builder = builder.add_extension(names, critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+class Cluster:
+    """Members of a cluster; each may be ended, killed, frozen and started again."""
+
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[str] = ("m1",),
+        authority: Authority | None = None,
+        election: int = 500,
+    ) -> None:
+        """Choose ports; nothing runs yet."""
+        self.folder = folder
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        with ExitStack() as stack:
+            ports = iter([stack.enter_context(_free_port()) for _ in range(2 * len(names))])
+            self.members = {
+                name: Member(
+                    name=name,
+                    folder=folder / name,
+                    client=f"[{HOST}]:{next(ports)}",
+                    peer=f"[{HOST}]:{next(ports)}",
+                    certificates=None if authority is None else authority.issue(name),
+                    election=election,
+                )
+                for name in names
+            }
+
+    def start(self, *names: str) -> None:
+        """Start members, all of them unless some are named, and wait until they serve."""
+        members = list(self.members.values())
+        for name in names or self.members:
+            with (self.folder / f"{name}.log").open("ab") as log:
+                self._processes[name] = subprocess.Popen(
+                    self.members[name].command(members), stdout=log, stderr=log
+                )
+        for name in names or self.members:
+            self._wait_until_healthy(name)
+
+    def _wait_until_healthy(self, name: str) -> None:
+        give_up = time.monotonic() + _READY_SECONDS
+        while self.ctl("endpoint", "health", member=name, check=False).returncode:
+            if self._processes[name].poll() is not None or time.monotonic() > give_up:
+                log = (self.folder / f"{name}.log").read_text(errors="replace")
+                raise AssertionError(f"{name} does not serve:\n{log[-2000:]}")
+            time.sleep(_ASK_SECONDS)
+
+    def end(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
+        """End a member by a signal; its data stays."""
+        process = self._processes.pop(name)
+        process.send_signal(number)
+        process.wait()
+
+    def kill(self, name: str) -> None:
+        """End a member as a power cut does."""
+        self.end(name, signal.SIGKILL)
+
+    def freeze(self, name: str) -> None:
+        """Have a member stand still: connections to it stay, and nothing answers."""
+        self._processes[name].send_signal(signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """Have a frozen member go on."""
+        self._processes[name].send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Kill all members that run."""
+        for name in list(self._processes):
+            self.kill(name)
+
+    @property
+    def endpoints(self) -> list[str]:
+        """Where clients reach the members."""
+        return [member.client for member in self.members.values()]
+
+    @property
+    def running(self) -> list[str]:
+        """The names of the members that run."""
+        return list(self._processes)
+
+    def ctl(
+        self, *arguments: str, member: str = "", check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run etcdctl at one member, or at the first one that runs."""
+        where = self.members[member or self.running[0]]
+        command = [path_of("etcdctl"), f"--endpoints={where.client_url}"]
+        if (files := where.certificates) is not None:
+            command += [f"--cacert={files.ca}", f"--cert={files.certificate}", f"--key={files.key}"]
+        return subprocess.run(
+            [*command, *arguments],
+            env={"ETCDCTL_API": "3"},
+            capture_output=True,
+            text=True,
+            check=check,
+        )
+
+    def status(self, name: str) -> dict[str, Any]:
+        """What a member says of itself."""
+        [found] = json.loads(self.ctl("endpoint", "status", "-w=json", member=name).stdout)
+        status: dict[str, Any] = found["Status"]
+        return status
+
+    def leader(self) -> str:
+        """The name of the member that leads the others, as the first one that runs sees it."""
+        leader = self.status(self.running[0])["leader"]
+        return next(
+            name for name in self.running if self.status(name)["header"]["member_id"] == leader
+        )
+
+    def compact(self, revision: int | None = None) -> None:
+        """Forget what was before a revision, or before the newest one."""
+        newest = self.status(self.running[0])["header"]["revision"]
+        self.ctl("compact", str(revision or newest))
+
+    def config(self, name: str = "etcd.toml", **more: object) -> Path:
+        """Write the file by which a store finds the cluster, and return its path."""
+        path = self.folder / name
+        settings: dict[str, object] = {"endpoints": self.endpoints, **more}
+        lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    def url(self, prefix: str = "/moorage/") -> str:
+        """The store at this cluster whose keys begin with a prefix."""
+        return f"etcd:{self.config(prefix=prefix)}"
+
+
+@contextmanager
+def running(
+    folder: Path, names: Sequence[str] = ("m1",), authority: Authority | None = None
+) -> Iterator[Cluster]:
+    """A cluster, started and, at the end, stopped."""
+    cluster = Cluster(folder, names, authority)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@contextmanager
+def _free_port() -> Iterator[int]:
+    """A port that nobody listens to; it stays reserved for as long as other ports are chosen."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+        sock.bind((HOST, 0))
+        yield sock.getsockname()[1]
+
+
+def _common_name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
