@@ -25,6 +25,7 @@ from benchmarks.figure import Figure
 from moorage import config as configuration
 from moorage.bulk import many_objects
 from moorage.kernel.links import NetlinkLinkTable
+from moorage.kernel.neighbours import NetlinkNeighbourTable
 from moorage.kernel.netlink_routes import NetlinkRouteTable
 from moorage.kernel.nftables import SidFilter
 from moorage.kernel.routes import Add, Remove, Route, RouteKind, Seg6Encap, Seg6EndDT6
@@ -131,6 +132,7 @@ def _bindings(ours: RouterConfig, theirs: RouterConfig) -> Iterator[Binding]:
             state=BindingState.ACTIVE,
             preferred_until=until,
             valid_until=until,
+            mac=(2 << 40 | number).to_bytes(6, "big"),
         )
 
 
@@ -140,10 +142,8 @@ async def _take_up(
     """Do what a router does when it starts; return how many seconds it took."""
     mirror = Mirror(ours.hold)
     expiry = Expiry(ours, mirror.holder)
-    forwarding = Forwarding(ours, mirror, table, SidFilter(), _complain)
-    for number in range(_BINDINGS):
-        place = (ACCESS, IPv6Address(_HOSTS + number))
-        forwarding.heard(place, (2 << 40 | number).to_bytes(6, "big"))
+    neighbours = NetlinkNeighbourTable()
+    forwarding = Forwarding(ours, mirror, table, SidFilter(), neighbours, _complain)
     with closing(NetlinkLinkTable()) as links:
         interfaces = {link.name: link.index for link in links.links()}
     start = time.perf_counter()

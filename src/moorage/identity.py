@@ -23,11 +23,20 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from moorage.wire.dhcp6 import DuidUuid, Message, OnDemand, PublicKey, Signature, VendorOpts
+from moorage.wire.dhcp6 import (
+    DuidUuid,
+    LinkLayerAddress,
+    Message,
+    OnDemand,
+    PublicKey,
+    Signature,
+    VendorOpts,
+)
 
 _CONTEXT = b"moorage dhcp6 v1"
 _CONTEXT_OF_SECRETS = b"moorage secret v1 "
 _ZERO_SIGNATURE = bytes(64)
+_ETHERNET = 6
 NO_LINK = bytes(8)
 """Link id of a message that was sent before anything was heard on the link."""
 
@@ -82,7 +91,12 @@ class Identity:
         return hmac.digest(self._raw(), _CONTEXT_OF_SECRETS + purpose, "sha256")
 
     def sign(
-        self, message: Message, source: IPv6Address, time: int, link_id: bytes = NO_LINK
+        self,
+        message: Message,
+        source: IPv6Address,
+        time: int,
+        link_id: bytes = NO_LINK,
+        mac: bytes = b"",
     ) -> bytes:
         """Return ``message`` as a datagram that carries our key and a signature.
 
@@ -91,11 +105,13 @@ class Identity:
             source: the link-local address that it is sent from.
             time: microseconds since 1970.
             link_id: as heard in a router advertisement on this link, or `NO_LINK`.
+            mac: the link-layer address that it is sent from; only an Ethernet one is named.
         """
         known = OnDemand.of(message) or OnDemand(())
         signed = OnDemand(
             (
                 *known.sub_options,
+                *((LinkLayerAddress(mac),) if len(mac) == _ETHERNET else ()),
                 PublicKey(self.public_key),
                 Signature(time, link_id, _ZERO_SIGNATURE),
             )

@@ -11,18 +11,14 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from ipaddress import IPv6Address
-from typing import NamedTuple
 
-import msgspec
 import pytest
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import IPv6
 
 from moorage.identity import Identity
 from moorage.kernel.nftables import DropReason, SidFilter
-from moorage.lab import topology
 from moorage.lab.pcap import capture_socket
-from moorage.lab.topology import Topology
 from moorage.service import ServiceType
 from moorage.store.model import Binding
 from moorage.wire.dhcp6 import (
@@ -41,16 +37,15 @@ from moorage.wire.dhcp6 import (
     ServerId,
     ServiceTypeOf,
 )
-from tests.conformance.conftest import LINGER, Stage
-from tests.conformance.eavesdropper import Eavesdropper
-from tests.conformance.scene import Connection, Scene, Tap, eventually
+from tests.conformance.conftest import Stage
+from tests.conformance.scene import Scene, Tap, eventually
+from tests.conformance.victim import ROUTERS, Victim, attacked
 from tests.domain import ia, router_config
 
 pytestmark = pytest.mark.netns
 
 FIXED = ServiceType.FIXED
 SESSION_LASTING = ServiceType.SESSION_LASTING
-ROUTERS = ["ar1", "ar2"]
 ABOUT_A_PREFIX = [
     MessageType.SOLICIT,
     MessageType.REQUEST,
@@ -65,44 +60,10 @@ TO_SERVERS = bytes.fromhex("333300010002")
 SERVER = router_config(domain="6d6f6f726167652d").server_duid
 
 
-class Victim(NamedTuple):
-    """A host with a connection, and Eve beside it."""
-
-    scene: Scene
-    connection: Connection
-    eve: Eavesdropper
-
-    def bindings(self) -> list[Binding]:
-        """What the host holds."""
-        client = self.scene.binding(self.connection.source).client
-        return [binding for binding in self.scene.bindings() if binding.client == client]
-
-    def is_as(self, before: list[Binding]) -> bool:
-        """Whether the host has what it had, and its connection works."""
-        return self.bindings() == before and self.connection.works()
-
-
 @pytest.fixture
 def victim(stage: Stage) -> Iterator[Victim]:
-    with ExitStack() as stack:
-        scene = stack.enter_context(
-            stage(
-                routers={"keyless": "always", "limits": {"fixed": {"per_host": 8}}},
-                host={"linger": LINGER, "at_boot": []},
-                plain=_with_eve(topology.load("two-routers")),
-                daemons=False,
-            )
-        )
-        for name in (*ROUTERS, "mn"):
-            scene.lab.daemon(name).start()
-        eventually(scene.settled)
-        connection = stack.enter_context(scene.connect(FIXED))
-        yield Victim(scene, connection, Eavesdropper(scene, stack))
-
-
-def _with_eve(plain: Topology) -> Topology:
-    eve = topology.Host(attach={"wl0": "ar1", "wl1": "ar2"})
-    return msgspec.structs.replace(plain, hosts={**plain.hosts, "eve": eve})
+    with attacked(stage) as made:
+        yield made
 
 
 # ---- messages ------------------------------------------------------------------------------------

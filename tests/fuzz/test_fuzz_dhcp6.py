@@ -20,6 +20,7 @@ from moorage.wire.dhcp6 import (
     IaPrefix,
     InfMaxRt,
     InterfaceId,
+    LinkLayerAddress,
     Message,
     MessageType,
     NetworkPolicy,
@@ -65,6 +66,7 @@ REBIND = Message(
         OnDemand(
             (
                 ServiceTypeOf(7, ServiceType.FIXED),
+                LinkLayerAddress(b"\x02mac00"),
                 PublicKey(bytes(32)),
                 Signature(1, bytes(8), bytes(64)),
             )

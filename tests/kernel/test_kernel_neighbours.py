@@ -44,6 +44,28 @@ def test_entries_are_set_and_removed(kernel: KernelWorld) -> None:
             table.remove(index, IPv6Address("fe80::6"))
 
 
+def test_many_are_set_and_removed_at_once(kernel: KernelWorld) -> None:
+    index = kernel.add_link("access")
+    hosts = [HOST + number for number in range(300)]
+    with closing(NetlinkNeighbourTable()) as table:
+        assert table.apply([(index, host, MAC) for host in hosts], ()) == []
+        found = {entry.address for entry in table.neighbours() if entry.mac == MAC}
+        assert found == set(hosts)
+        [error] = table.apply((), [(index, host) for host in (*hosts, HOST + 999)])
+        assert error.errno == errno.ENOENT
+        assert table.neighbours() == []
+
+
+def test_a_neighbour_is_asked_at_an_address_of_our_choice(kernel: KernelWorld, ip: Ip) -> None:
+    index = kernel.add_link("access")
+    monitor = kernel.monitor([Group.NEIGHBOUR])
+    with closing(NetlinkNeighbourTable()) as table:
+        ip("neigh", "add", str(HOST), "lladdr", "02:00:00:00:00:99", "dev", "access")
+        table.probe(index, HOST, MAC)
+        asked = NeighbourChanged(index, HOST, MAC, NeighbourState.PROBE)
+        kernel.wait(monitor, lambda event: event == asked)
+
+
 def test_a_neighbour_that_does_not_answer_is_missed(kernel: KernelWorld, ip: Ip) -> None:
     index = kernel.add_link("access")
     kernel.sysctl().write("net/ipv6/neigh/access/retrans_time_ms", "50")

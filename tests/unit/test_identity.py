@@ -13,6 +13,7 @@ from moorage.wire.dhcp6 import (
     ClientId,
     DuidUuid,
     IaPd,
+    LinkLayerAddress,
     Message,
     MessageType,
     OnDemand,
@@ -27,6 +28,7 @@ from moorage.wire.errors import WireError
 
 SOURCE = IPv6Address("fe80::1234")
 LINK = b"link one"
+MAC = bytes.fromhex("020000000001")
 TIME = 1_700_000_000_000_000
 
 
@@ -39,7 +41,7 @@ def identity() -> Identity:
 def datagram(identity: Identity) -> bytes:
     about = OnDemand((ServiceTypeOf(7, ServiceType.FIXED),))
     body = (about.to_option(), ClientId(identity.duid), IaPd(7, 0, 0))
-    return identity.sign(Message(MessageType.REBIND, 5, body), SOURCE, TIME, LINK)
+    return identity.sign(Message(MessageType.REBIND, 5, body), SOURCE, TIME, LINK, MAC)
 
 
 def decoded(data: bytes) -> tuple[Message, OnDemand | None]:
@@ -64,6 +66,7 @@ def test_signed_message(identity: Identity, datagram: bytes) -> None:
     assert about is not None
     assert about.service_type(7) is ServiceType.FIXED
     assert about.first(PublicKey) == PublicKey(identity.public_key)
+    assert about.first(LinkLayerAddress) == LinkLayerAddress(MAC)
     assert isinstance(message.options[-1], VendorOpts)
     assert len(message.every(VendorOpts)) == 1
     signature = checked(datagram, identity.public_key)
@@ -75,6 +78,13 @@ def test_message_without_our_option(identity: Identity) -> None:
     signature = checked(data, identity.public_key)
     assert signature is not None
     assert signature.link_id == NO_LINK
+
+
+@pytest.mark.parametrize("mac", [b"", bytes(8), bytes(20)])
+def test_only_an_ethernet_address_is_named(identity: Identity, mac: bytes) -> None:
+    _, about = decoded(identity.sign(Message(MessageType.SOLICIT, 1), SOURCE, TIME, LINK, mac))
+    assert about is not None
+    assert about.first(LinkLayerAddress) is None
 
 
 def test_unsigned_message(identity: Identity) -> None:

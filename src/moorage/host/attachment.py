@@ -46,8 +46,9 @@ class Attachment:
         interface: its index.
         since: when it was attached; the newest attachment is the preferred one.
         link_local: our address there.
-        mac: our link-layer address, for routers to learn; empty while ``link_local`` is optimistic,
-            when they must not (RFC 4429 section 3.2).
+        mac: our link-layer address; empty if the link has none.
+        optimistic: ``link_local`` may still be somebody else's, so that neighbours must not learn
+            our link-layer address by it (RFC 4429 section 3.2).
         routers: the default routers, and until when each of them is one.
         unreachable: those of them that have not answered since they were heard.
         missed: for each router what it advertises for address autoconfiguration, and how many of
@@ -64,6 +65,7 @@ class Attachment:
     since: float
     link_local: IPv6Address
     mac: bytes = b""
+    optimistic: bool = False
     routers: dict[IPv6Address, float] = field(default_factory=dict)
     unreachable: set[IPv6Address] = field(default_factory=set)
     missed: dict[IPv6Address, dict[IPv6Network, int]] = field(default_factory=dict)

@@ -200,16 +200,18 @@ class Attachments:
         attachment = self._attached.get(interface)
         found: list[Finding] = []
         if attachment is not None and (
-            not known.ready or attachment.link_local not in known.link_locals
+            not known.ready
+            or attachment.link_local not in known.link_locals
+            or attachment.mac != known.mac
         ):
             found += self._leave(interface)
             attachment = None
         if attachment is None and known.ready and known.link_locals:
             address = next(iter(known.link_locals))
-            attachment = self._attached[interface] = Attachment(interface, now, address)
+            attachment = self._attached[interface] = Attachment(interface, now, address, known.mac)
             found.append(Attached(interface))
-        if attachment is not None and not known.link_locals[attachment.link_local]:
-            attachment.mac = known.mac
+        if attachment is not None:
+            attachment.optimistic = known.link_locals[attachment.link_local]
         return found
 
     def _leave(self, interface: int) -> list[Finding]:

@@ -410,6 +410,7 @@ class _HostDaemon:
             source,
             self._signature_clock.time(time.time_ns() // 1000, theirs),
             transmission.link_id,
+            attachment.mac,
         )
         # A link that goes away just now is told to us by the monitor.
         with contextlib.suppress(OSError):
@@ -421,7 +422,8 @@ class _HostDaemon:
         if attachment is None:
             return
         # With our link-layer address in it, the router need not ask for it before it answers.
-        options = (nd.SourceLinkLayerAddress(attachment.mac),) if attachment.mac else ()
+        tell = attachment.mac and not attachment.optimistic
+        options = (nd.SourceLinkLayerAddress(attachment.mac),) if tell else ()
         solicitation = nd.RouterSolicitation(options).encode()
         with contextlib.suppress(OSError):
             self._routers.solicit(solicitation, interface, attachment.link_local)

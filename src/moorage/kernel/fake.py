@@ -26,11 +26,13 @@ from moorage.kernel.monitor import (
     LinkChanged,
     LinkRemoved,
     NeighbourChanged,
+    NeighbourState,
     RouteChanged,
     RouteRemoved,
     RuleChanged,
     RuleRemoved,
 )
+from moorage.kernel.neighbours import Neighbour
 from moorage.kernel.netlink import NetlinkError
 from moorage.kernel.routes import Add, Route, RouteChange, RouteKey, RouteKind, Rule
 from moorage.numbers import ROUTE_PROTOCOL
@@ -69,6 +71,7 @@ class FakeKernel:
         self.addresses: Final[dict[tuple[int, IPv6Address], Address]] = {}
         self.routes: Final[dict[RouteKey, tuple[int, Route]]] = {}
         self.rules: Final[dict[Rule, int]] = {}
+        self.neighbours: Final[dict[tuple[int, IPv6Address], NeighbourChanged]] = {}
         self._tunnel_source = IPv6Address("::")
         self._monitors: list[FakeMonitor] = []
         self._ports = 0
@@ -81,6 +84,10 @@ class FakeKernel:
     def address_table(self) -> FakeAddressTable:
         """Open the addresses."""
         return FakeAddressTable(self)
+
+    def neighbour_table(self) -> FakeNeighbourTable:
+        """Open the neighbour cache."""
+        return FakeNeighbourTable(self)
 
     def link_table(self) -> FakeLinkTable:
         """Open the interfaces."""
@@ -119,6 +126,9 @@ class FakeKernel:
             if route.interface == index:
                 del self.routes[key]
                 self.emit(RouteRemoved(protocol, route))
+        for where in [where for where in self.neighbours if where[0] == index]:
+            del self.neighbours[where]
+            self.emit(NeighbourChanged(*where, b"", NeighbourState.NONE))
         for where, address in [*self.addresses.items()]:
             if address.interface == index:
                 del self.addresses[where]
@@ -247,6 +257,54 @@ class FakeAddressTable:
         if found is None:
             raise _error(errno.EADDRNOTAVAIL)
         self._kernel.emit(AddressRemoved(found))
+
+
+class FakeNeighbourTable:
+    """A `NeighbourTable`; nobody is there to be asked."""
+
+    def __init__(self, kernel: FakeKernel) -> None:
+        self._kernel = kernel
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def neighbours(self) -> list[NeighbourChanged]:
+        """All IPv6 entries."""
+        return [*self._kernel.neighbours.values()]
+
+    def set_permanent(self, interface: int, address: IPv6Address, mac: bytes) -> None:
+        """See `NeighbourTable.set_permanent`."""
+        self._set(NeighbourChanged(interface, address, mac, NeighbourState.PERMANENT))
+
+    def remove(self, interface: int, address: IPv6Address) -> None:
+        """See `NeighbourTable.remove`."""
+        if self._kernel.neighbours.pop((interface, address), None) is None:
+            raise _error(errno.ENOENT)
+        self._kernel.emit(NeighbourChanged(interface, address, b"", NeighbourState.NONE))
+
+    def apply(
+        self, permanent: Iterable[Neighbour], gone: Iterable[tuple[int, IPv6Address]]
+    ) -> list[OSError]:
+        """See `NeighbourTable.apply`."""
+        errors: list[OSError] = []
+        for entry in permanent:
+            self.set_permanent(*entry)
+        for where in gone:
+            try:
+                self.remove(*where)
+            except OSError as error:
+                errors.append(error)
+        return errors
+
+    def probe(self, interface: int, address: IPv6Address, mac: bytes = b"") -> None:
+        """See `NeighbourTable.probe`."""
+        self._set(NeighbourChanged(interface, address, b"", NeighbourState.FAILED))
+
+    def _set(self, entry: NeighbourChanged) -> None:
+        if entry.interface not in self._kernel.links:
+            raise _error(errno.ENODEV)
+        self._kernel.neighbours[entry.interface, entry.address] = entry
+        self._kernel.emit(entry)
 
 
 class FakeLinkTable:

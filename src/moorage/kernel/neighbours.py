@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from collections.abc import Iterable
 from ipaddress import IPv6Address
 from typing import Final, Protocol
 
@@ -23,6 +24,10 @@ _NEIGHBOUR_FLAGS: Final = struct.Struct("=BxxxiHBx")
 """struct ndmsg: family, interface, state, flags, without the type."""
 
 
+Neighbour = tuple[int, IPv6Address, bytes]
+"""An interface, an address there, and the link-layer address of who has it."""
+
+
 class NeighbourTable(Protocol):
     """The neighbour cache of one network namespace."""
 
@@ -35,10 +40,17 @@ class NeighbourTable(Protocol):
     def remove(self, interface: int, address: IPv6Address) -> None:
         """Forget a neighbour. Raises OSError, ENOENT if it is not known."""
 
-    def probe(self, interface: int, address: IPv6Address) -> None:
+    def apply(
+        self, permanent: Iterable[Neighbour], gone: Iterable[tuple[int, IPv6Address]]
+    ) -> list[OSError]:
+        """Do `set_permanent` for some and `remove` for others; return what went wrong."""
+
+    def probe(self, interface: int, address: IPv6Address, mac: bytes = b"") -> None:
         """Have the kernel ask a neighbour whether it is there (RFC 4861 section 7.3).
 
-        A monitor hears what comes of it: REACHABLE, or FAILED after some seconds. Raises OSError.
+        With ``mac`` it is asked there, whatever the cache says; without, everybody is asked if the
+        cache says nothing. A monitor hears what comes of it: REACHABLE, or FAILED after some
+        seconds. Raises OSError.
         """
 
 
@@ -67,17 +79,25 @@ class NetlinkNeighbourTable:
 
     def set_permanent(self, interface: int, address: IPv6Address, mac: bytes) -> None:
         """Send what is for a neighbour to ``mac`` without asking for it. Raises OSError."""
-        body = NEIGHBOUR.pack(socket.AF_INET6, interface, NeighbourState.PERMANENT)
-        body += attribute(_NDA_DST, address.packed) + attribute(_NDA_LLADDR, mac)
-        self._request(Message(_RTM_NEWNEIGH, body, netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE))
+        self._request(_entry(interface, address, mac, NeighbourState.PERMANENT))
 
     def remove(self, interface: int, address: IPv6Address) -> None:
         """Forget a neighbour. Raises OSError, ENOENT if it is not known."""
-        body = NEIGHBOUR.pack(socket.AF_INET6, interface, NeighbourState.NONE)
-        self._request(Message(_RTM_DELNEIGH, body + attribute(_NDA_DST, address.packed)))
+        self._request(_removal(interface, address))
 
-    def probe(self, interface: int, address: IPv6Address) -> None:
+    def apply(
+        self, permanent: Iterable[Neighbour], gone: Iterable[tuple[int, IPv6Address]]
+    ) -> list[OSError]:
+        """See `NeighbourTable.apply`."""
+        messages = [_entry(*each, NeighbourState.PERMANENT) for each in permanent]
+        messages += [_removal(*each) for each in gone]
+        return [error for error in self._socket.request(messages) if error is not None]
+
+    def probe(self, interface: int, address: IPv6Address, mac: bytes = b"") -> None:
         """See `NeighbourTable.probe`."""
+        if mac:
+            self._request(_entry(interface, address, mac, NeighbourState.PROBE))
+            return
         to = attribute(_NDA_DST, address.packed)
         body = NEIGHBOUR.pack(socket.AF_INET6, interface, NeighbourState.PROBE) + to
         try:
@@ -93,3 +113,14 @@ class NetlinkNeighbourTable:
         [error] = self._socket.request([message])
         if error is not None:
             raise error
+
+
+def _entry(interface: int, address: IPv6Address, mac: bytes, state: NeighbourState) -> Message:
+    body = NEIGHBOUR.pack(socket.AF_INET6, interface, state)
+    body += attribute(_NDA_DST, address.packed) + attribute(_NDA_LLADDR, mac)
+    return Message(_RTM_NEWNEIGH, body, netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE)
+
+
+def _removal(interface: int, address: IPv6Address) -> Message:
+    body = NEIGHBOUR.pack(socket.AF_INET6, interface, NeighbourState.NONE)
+    return Message(_RTM_DELNEIGH, body + attribute(_NDA_DST, address.packed))

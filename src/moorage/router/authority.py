@@ -8,7 +8,14 @@ from ipaddress import IPv6Address
 
 from moorage.identity import NO_LINK, BadSignature, duid_of, verify
 from moorage.store.model import Binding
-from moorage.wire.dhcp6 import ClientId, Message, OnDemand, PublicKey, Signature
+from moorage.wire.dhcp6 import (
+    ClientId,
+    LinkLayerAddress,
+    Message,
+    OnDemand,
+    PublicKey,
+    Signature,
+)
 
 CLOCK_TOLERANCE = 60_000_000
 """How far a signature's time may be from ours, in microseconds."""
@@ -18,12 +25,14 @@ CLOCK_TOLERANCE = 60_000_000
 class Proof:
     """The message was signed by the holder of ``key``, at ``time`` (microseconds since 1970).
 
-    ``names_link``: for this link, and not for whichever link it comes by.
+    ``names_link``: for this link, and not for whichever link it comes by. ``mac``: from this
+    link-layer address; None: it does not say.
     """
 
     key: bytes
     time: int
     names_link: bool
+    mac: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +64,9 @@ def examine(
         link_id: the id of the link that it came by.
         now: seconds since 1970.
     """
-    public = on_demand.first(PublicKey) if on_demand is not None else None
-    claimed = on_demand.first(Signature) if on_demand is not None else None
+    if on_demand is None:
+        return None
+    public, claimed = on_demand.first(PublicKey), on_demand.first(Signature)
     if public is None and claimed is None:
         return None
     if public is None or claimed is None:
@@ -72,7 +82,9 @@ def examine(
         verify(datagram, on_demand, source, public.key)
     except BadSignature as error:
         return Rejected(str(error))
-    return Proof(public.key, claimed.time, claimed.link_id != NO_LINK)
+    named = on_demand.first(LinkLayerAddress)
+    mac = None if named is None else named.mac
+    return Proof(public.key, claimed.time, claimed.link_id != NO_LINK, mac)
 
 
 class Claim(Enum):

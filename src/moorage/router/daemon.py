@@ -18,6 +18,7 @@ from moorage.config import ConfigError, changed
 from moorage.kernel import seg6, sysctl
 from moorage.kernel.addresses import NetlinkAddressTable
 from moorage.kernel.links import Link
+from moorage.kernel.neighbours import NetlinkNeighbourTable
 from moorage.kernel.netlink_routes import NetlinkRouteTable
 from moorage.kernel.nftables import SidFilter
 from moorage.kernel.reconcile import resync_rules
@@ -32,6 +33,7 @@ from moorage.router.lifecycle import Expiry
 from moorage.router.link import LinkServer
 from moorage.router.membership import Membership
 from moorage.router.mirror import Mirror
+from moorage.router.next_hop import NextHops
 from moorage.router.reconfigurer import load_keys
 from moorage.router.server import DelegationServer
 from moorage.router.tunnel_errors import TunnelErrors
@@ -105,6 +107,8 @@ def flush(config: RouterConfig) -> None:
     table = NetlinkRouteTable()
     table.apply([Remove(route) for route in table.routes(ROUTE_PROTOCOL)])
     resync_rules(table, [])
+    hops = NextHops(NetlinkNeighbourTable(), _log.error)
+    hops.remove(hops.resync(set()))
     SidFilter().remove()
     _log.info("%s: routes, rules and filter are removed", config.id)
 

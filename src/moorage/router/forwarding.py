@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
+from itertools import chain
 from time import perf_counter
 
 from moorage.bulk import many_objects
+from moorage.kernel.neighbours import NeighbourTable
 from moorage.kernel.nftables import Attachment, Members, PacketFilter, Served
 from moorage.kernel.reconcile import (
     Failure,
@@ -20,6 +22,7 @@ from moorage.kernel.routes import Add, Route, RouteTable, Seg6Encap
 from moorage.management.metrics import Distribution
 from moorage.router.config import RouterConfig
 from moorage.router.mirror import Known, Mirror
+from moorage.router.next_hop import NextHop, NextHops, link_local_of, next_hops
 from moorage.router.paths import NO_TRACES, Paths, Place, Traces
 from moorage.router.too_big import Tunnelled
 from moorage.store.model import Binding
@@ -33,6 +36,7 @@ class Forwarding:
         mirror: what is known of the store.
         table: the kernel's routes and rules.
         packet_filter: the kernel's filter.
+        neighbours: the kernel's neighbour cache.
         complain: told what the kernel refused.
     """
 
@@ -42,14 +46,17 @@ class Forwarding:
         mirror: Mirror,
         table: RouteTable,
         packet_filter: PacketFilter,
+        neighbours: NeighbourTable,
         complain: Callable[[str], None],
     ) -> None:
         self._config = config
         self._mirror = mirror
         self._table = table
         self._filter = packet_filter
+        self._hops = NextHops(neighbours, complain)
         self._complain = complain
         self._paths = Paths(config, {}, mirror.routers, mirror.anchors)
+        self._names: dict[int, str] = {}
         self._macs: dict[Place, bytes] = {}
         # What the kernel has follows from these. It is not kept: it may be very much.
         self._done: dict[IPv6Network, Known] = {}
@@ -74,6 +81,7 @@ class Forwarding:
         started = perf_counter()
         mirror = self._mirror
         self._paths = Paths(self._config, interfaces, mirror.routers, mirror.anchors)
+        self._names = {index: name for name, index in interfaces.items()}
         with many_objects():
             routes, members = self._survey()
             self._put_routes(routes)
@@ -111,11 +119,13 @@ class Forwarding:
 
     def _put_routes(self, wanted: Iterable[Route]) -> None:
         try:
+            surplus = self._hops.resync(next_hops(wanted))
             resync_rules(self._table, self._paths.rules())
             failures = resync_routes(self._table, wanted)
         except OSError as error:
             self._complain(f"the kernel refused: {error}")
         else:
+            self._hops.remove(surplus)
             self._prepared = {}
             self._failed = set()
             self._note(failures)
@@ -172,6 +182,12 @@ class Forwarding:
         """Return whether the link-layer address of the host at ``place`` is known."""
         return place in self._macs
 
+    def restore(self, link: str, hop: IPv6Address) -> None:
+        """Put a next hop back that somebody has changed or removed, if it is in use."""
+        at = self._at.get((link, link_local_of(hop)), ())
+        routes = chain(*(self._present(prefix).routes for prefix in at))
+        self._hops.add(each for each in next_hops(routes) if each[1] == hop)
+
     def at(self, place: Place) -> list[Known]:
         """Return the bindings that a host has, or had a moment ago, on one of our links."""
         found = map(self._mirror.get, self._at.get(place, ()))
@@ -204,12 +220,14 @@ class Forwarding:
     def _change(self, before: Mapping[IPv6Network, Traces], after: Sequence[Traces]) -> None:
         had = {route for traces in before.values() for route in traces.routes}
         wanted = {route for traces in after for route in traces.routes}
+        self._hops.add(next_hops(wanted - had))
         failures = carry_out(self._table, difference(wanted, had - self._failed))
         self._failed -= had
         self._note(failures)
         pairs = list(zip(before.items(), after, strict=True))
         for (prefix, old), new in pairs:
             self._index(prefix, old.places, new.places)
+        self._leave(next_hops(had - wanted))
         add = _difference((new.members, old.members) for (_, old), new in pairs)
         remove = _difference((old.members, new.members) for (_, old), new in pairs)
         if not (add or remove):
@@ -219,6 +237,16 @@ class Forwarding:
         except OSError:
             # Somebody has changed it, or taken it away.
             self.resync_filter()
+
+    def _leave(self, hops: set[NextHop]) -> None:
+        """Remove those of the next hops that no route leads through any longer."""
+        if hops:
+            places = [
+                (self._names.get(interface, ""), link_local_of(hop)) for interface, hop in hops
+            ]
+            prefixes = {prefix for place in places for prefix in self._at.get(place, ())}
+            used = [self._present(prefix).routes for prefix in prefixes.union(self._prepared)]
+            self._hops.remove(hops - next_hops(chain(*used)))
 
     def _index(
         self, prefix: IPv6Network, before: Iterable[Place], after: tuple[Place, ...]

@@ -16,6 +16,7 @@ from moorage.kernel.monitor import (
     NeighbourChanged,
     NeighbourState,
 )
+from moorage.router.next_hop import is_in_force, is_next_hop
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,15 @@ class HostForgotten:
     host: IPv6Address
 
 
-News = Reindexed | Touched | HostLeft | HostHeard | HostForgotten
+@dataclass(frozen=True, slots=True)
+class NextHopLost:
+    """Somebody has changed or removed the neighbour that a `next_hop` is."""
+
+    link: str
+    hop: IPv6Address
+
+
+News = Reindexed | Touched | HostLeft | HostHeard | HostForgotten | NextHopLost
 
 
 class Interfaces:
@@ -133,6 +142,8 @@ class Interfaces:
         name = self._name(entry.interface)
         if name is None or not entry.address.is_link_local:
             return []
+        if is_next_hop(entry.address):
+            return [] if is_in_force(entry) else [NextHopLost(name, entry.address)]
         if entry.state is NeighbourState.NONE:
             return [HostForgotten(name, entry.address)]
         if entry.state & NeighbourState.FAILED:

@@ -139,14 +139,24 @@ class Departures:
         """Whether a host has left so lately that it may be back without saying so."""
         return place in self._left and now < self._left[place][0] + _AWAITED
 
-    def returned(self, get: Callable[[IPv6Network], Binding | None], place: Place) -> list[Change]:
+    def returned(
+        self, get: Callable[[IPv6Network], Binding | None], place: Place, mac: bytes
+    ) -> list[Change]:
         """Return the changes when a host is heard on a link; mostly there are none.
 
-        ``get`` returns the binding of a prefix.
+        ``get`` returns the binding of a prefix. Where the host has said what its link-layer
+        address is, it is not heard from any other.
         """
         self._suspects.discard(place)
-        _, memory = self._left.pop(place, (0.0, []))
-        return [update for update in memory if _is_as_left(get(update.prefix), update)]
+        since, memory = self._left.pop(place, (0.0, []))
+        others = [update for update in memory if update.binding.mac not in (None, mac)]
+        if others:
+            self._left[place] = since, others
+        return [
+            update
+            for update in memory
+            if update not in others and _is_as_left(get(update.prefix), update)
+        ]
 
 
 def _is_as_left(binding: Binding | None, update: Update) -> bool:

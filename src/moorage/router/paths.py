@@ -17,6 +17,7 @@ from moorage.numbers import ROUTER_DOWN_TABLE, ROUTER_LINK_TABLE_BASE, ROUTER_ME
 from moorage.router.anchors import Anchors
 from moorage.router.config import AccessLink, RouterConfig
 from moorage.router.mirror import Known
+from moorage.router.next_hop import next_hop
 from moorage.store.model import Binding, Router
 
 MAIN_TABLE = 254
@@ -135,7 +136,9 @@ class Paths:
         if not (routes or served):
             return NO_TRACES
         attached = tuple(
-            Attachment(place[0], macs[place], binding.prefix) for place in places if place in macs
+            Attachment(place[0], mac, binding.prefix)
+            for place in places
+            if (mac := _mac_at(place, known, macs)) is not None
         )
         members = Members(tuple(served), attached) if served or attached else NO_MEMBERS
         return Traces(tuple(routes), members, tuple(places))
@@ -155,11 +158,11 @@ class Paths:
         return [] if self._is_held(binding) else self._on_link(binding, ROUTER_DOWN_TABLE)
 
     def _on_link(self, binding: Binding, table: int) -> list[Route]:
-        """To the host, by its link-local address: it answers for no other."""
+        """To the host, by an address that it answers for, or that nobody has to answer for."""
         index = self._interfaces.get(binding.link or "")
         if index is None:
             return []
-        return [_route(binding.prefix, table, gateway=binding.next_hop, interface=index)]
+        return [_route(binding.prefix, table, gateway=_gateway(binding), interface=index)]
 
     def _to_anchor(self, binding: Binding) -> list[Route]:
         """From the host: what has a source of this prefix, if the prefix is not ours."""
@@ -214,6 +217,20 @@ def _to_link(link: AccessLink, index: int) -> Iterator[Route]:
     for agent in link.relays:
         for network in agent.links:
             yield _route(network, MAIN_TABLE, gateway=agent.address, interface=index)
+
+
+def _gateway(binding: Binding) -> IPv6Address | None:
+    if binding.next_hop is None or binding.mac is None:
+        return binding.next_hop
+    return next_hop(binding.next_hop, binding.mac)
+
+
+def _mac_at(place: Place, known: Known, macs: Macs) -> bytes | None:
+    """What the host sends from at ``place``: what it has signed, or else what was heard."""
+    for binding in (known.binding, known.former):
+        if binding is not None and binding.mac is not None and place in _place(binding):
+            return binding.mac
+    return macs.get(place)
 
 
 def _place(binding: Binding) -> list[Place]:

@@ -39,6 +39,12 @@ class Request:
         return isinstance(self.standing, Rejected)
 
     @property
+    def mac(self) -> bytes | None:
+        """The client's link-layer address, if that is proved and it is who packets are sent to."""
+        proof = self.proof
+        return None if proof is None or self.place.segment.relayed else proof.mac
+
+    @property
     def reconfigurable(self) -> bool:
         """Whether the client takes Reconfigure messages, and can be sent some: directly."""
         willing = self.message.first(ReconfigureAccept) is not None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 
 from moorage.router.config import AccessLink, RouterConfig
+from moorage.router.next_hop import LINK_LOCAL
 from moorage.router.pool import Pool
 from moorage.router.relaying import Relayed
 from moorage.router.settings import RelayAgent
@@ -72,7 +73,7 @@ class Segments:
         Raises:
             Discarded: it did not come from the link itself.
         """
-        if not client.is_link_local:
+        if client not in LINK_LOCAL:
             raise Discarded("sent from an address that is not link-local")
         return Place(self._direct[link.interface], client)
 

@@ -31,6 +31,7 @@ from moorage.router.interfaces import (
     HostLeft,
     Interfaces,
     News,
+    NextHopLost,
     Reindexed,
     Touched,
 )
@@ -88,6 +89,7 @@ class KernelWatch:
             mirror,
             routes,
             packet_filter,
+            self._neighbours,
             complain,
         )
         self._repairs: dict[Callable[[], None], asyncio.TimerHandle] = {}
@@ -136,7 +138,11 @@ class KernelWatch:
     def expect(self, binding: Binding) -> None:
         """See whether the host of a binding that we serve remains."""
         if binding.link is not None and binding.next_hop is not None:
-            self._probing.watch((binding.link, binding.next_hop), self._loop.time())
+            place = binding.link, binding.next_hop
+            if binding.mac is not None:
+                # Our answer goes there, too, and not to who has claimed the address meanwhile.
+                self._ask(place, binding.mac)
+            self._probing.watch(place, self._loop.time())
             self._set_probe_timer()
 
     # ---- what the kernel says ------------------------------------------------------------------
@@ -196,12 +202,14 @@ class KernelWatch:
             case HostHeard(link, host, mac):
                 place = link, host
                 self.forwarding.heard(place, mac)
-                self._commit(self._departures.returned(self._binding, place))
+                self._commit(self._departures.returned(self._binding, place, mac))
             case HostForgotten(link, host):
                 place = link, host
                 self.forwarding.forgotten(place)
                 if self._served_at(place):
                     self._ask(place)
+            case NextHopLost(link, hop):
+                self.forwarding.restore(link, hop)
 
     # ---- hosts ---------------------------------------------------------------------------------
 
@@ -226,17 +234,18 @@ class KernelWatch:
     def _expected(self, place: Place) -> bool:
         return bool(self._served_at(place)) or self._departures.is_awaited(place, time.time())
 
-    def _ask(self, place: Place) -> None:
+    def _ask(self, place: Place, mac: bytes = b"") -> None:
         link, host = place
         if link in self.present:
             # Where it cannot be asked, the link is about to be reported as down.
             with suppress(OSError):
-                self._neighbours.probe(self.present[link].index, host)
+                self._neighbours.probe(self.present[link].index, host, mac)
 
     def _probe(self) -> None:
         self._probe_timer = None
         for place in self._probing.due(self._expected, self._loop.time()):
-            self._ask(place)
+            signed = [each.mac for each in self._served_at(place) if each.mac is not None]
+            self._ask(place, signed[0] if signed else b"")
         self._set_probe_timer()
 
     def _set_probe_timer(self) -> None:

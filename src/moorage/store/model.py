@@ -74,6 +74,10 @@ class Binding:
     reconfigurable: bool = False
     """Whether the client takes Reconfigure messages (RFC 8415 section 18.3.11)."""
 
+    mac: bytes | None = None
+    """The link-layer address of ``next_hop``, as the client's signature says; None: whichever
+    neighbour discovery finds."""
+
     @property
     def is_address(self) -> bool:
         """Whether this is a single address, of use on its link alone."""

@@ -39,6 +39,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     preferred_until: _Time
     valid_until: _Time
     reconfigurable: bool = False
+    mac: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{12}$")] | None = None
 
     def __post_init__(self) -> None:
         """Check what types alone do not say."""
@@ -48,6 +49,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError(f"type: {error}") from None
         if len({value is None for value in (self.serving, self.link, self.next_hop)}) > 1:
             raise ValueError("serving, link and next_hop: must be all there or all null")
+        if self.next_hop is None and self.mac is not None:
+            raise ValueError("mac: must be null where next_hop is")
         if (self.serving is None) is (self.state is BindingState.ACTIVE):
             raise ValueError("serving: must be there if the state is active, and only then")
 
@@ -70,6 +73,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             preferred_until=binding.preferred_until,
             valid_until=binding.valid_until,
             reconfigurable=binding.reconfigurable,
+            mac=None if binding.mac is None else binding.mac.hex(),
         )
 
     def binding(self) -> Binding:
@@ -90,6 +94,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             preferred_until=self.preferred_until,
             valid_until=self.valid_until,
             reconfigurable=self.reconfigurable,
+            mac=None if self.mac is None else bytes.fromhex(self.mac),
         )
 
 

@@ -50,6 +50,7 @@ def binding_row(binding: Binding) -> Row:
         float(binding.preferred_until),
         float(binding.valid_until),
         int(binding.reconfigurable),
+        binding.mac,
     )
 
 
@@ -62,7 +63,7 @@ def binding_of(row: Row) -> Binding:
         RowError: no binding has such values.
     """
     address, length, client, iaid, kind, anchor, serving, link, next_hop, *rest = row
-    seq, key, last_time, state, preferred_until, valid_until, reconfigurable = rest
+    seq, key, last_time, state, preferred_until, valid_until, reconfigurable, mac = rest
     try:
         return Binding(
             prefix=IPv6Network((address, length)),
@@ -80,6 +81,7 @@ def binding_of(row: Row) -> Binding:
             preferred_until=preferred_until,
             valid_until=valid_until,
             reconfigurable=bool(reconfigurable),
+            mac=mac,
         )
     except ValueError as error:
         raise RowError(f"the binding of {address.hex()}/{length} is damaged: {error}") from error

@@ -130,7 +130,20 @@ DROP TABLE earlier;
 DELETE FROM change WHERE revision < (SELECT max(revision) FROM change)
 """
 
-_STEPS: Final = (_TABLES, _WITHOUT_ANCHORS, _WITH_ADDRESSES, _APPENDED, _LEASED)
+# Neighbour discovery is not to be relied on for what a client has signed.
+_WITH_MACS: Final = """
+ALTER TABLE binding ADD COLUMN mac BLOB;
+DELETE FROM change WHERE revision < (SELECT max(revision) FROM change)
+"""
+
+_STEPS: Final = (
+    _TABLES,
+    _WITHOUT_ANCHORS,
+    _WITH_ADDRESSES,
+    _APPENDED,
+    _LEASED,
+    _WITH_MACS,
+)
 """What makes each version of the one before, from the empty file on; never changed, only added to.
 
 A step that changes what rows hold has to empty the log up to its last revision: the log has rows.

@@ -24,6 +24,8 @@ from moorage.kernel.links import Link
 from moorage.wire.nd import RouterAdvertisement
 from tests.scripted import FIXED, LASTING, MAC, WL0, WL1, advertisement, link
 
+OTHER_MAC = bytes.fromhex("0200000000ff")
+
 OURS = IPv6Address("fe80::1234")
 OTHER = IPv6Address("fe80::5678")
 OPTIMISTIC = AddressFlags.OPTIMISTIC | AddressFlags.TENTATIVE
@@ -80,7 +82,7 @@ def test_link_layer_address_is_not_told_while_ours_is_optimistic(attachments: At
     attachments.link_local_changed(ours(flags=OPTIMISTIC), 1.0)
     attachment = attachments.get(WL0)
     assert attachment is not None
-    assert attachment.mac == b""
+    assert attachment.optimistic
 
 
 @pytest.mark.parametrize(
@@ -241,7 +243,16 @@ def test_link_layer_address_is_told_once_ours_is_confirmed(attachments: Attachme
     attachments.link_local_changed(ours(), 2.0)
     attachment = attachments.get(WL0)
     assert attachment is not None
-    assert attachment.mac == MAC
+    assert not attachment.optimistic
+
+
+def test_another_link_layer_address_is_another_attachment(attachments: Attachments) -> None:
+    attach(attachments, 1.0)
+    found = attachments.link_changed(replace(link(WL0), mac=OTHER_MAC), 2.0)
+    assert found == [Left(WL0, "wl0"), Attached(WL0)]
+    attachment = attachments.get(WL0)
+    assert attachment is not None
+    assert (attachment.since, attachment.link_local, attachment.mac) == (2.0, OURS, OTHER_MAC)
 
 
 def test_router_that_is_not_heard_for_its_lifetime(attachments: Attachments) -> None:

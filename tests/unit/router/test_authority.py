@@ -45,6 +45,16 @@ def test_a_signature_proves_key_and_time(link_id: bytes, off: int) -> None:
     assert stand(signed(identity, NOW + off, link_id)) == proof
 
 
+def test_a_signature_proves_a_link_layer_address() -> None:
+    identity, mac = Identity.generate(), bytes.fromhex("020000000001")
+    message = Message(MessageType.SOLICIT, 7, (ClientId(identity.duid), ia(1)))
+    datagram = identity.sign(message, HOST, NOW, LINK, mac)
+    assert stand(datagram) == Proof(identity.public_key, NOW, True, mac)
+    where = datagram.index(mac)
+    changed = datagram[:where] + bytes.fromhex("020000000002") + datagram[where + 6 :]
+    assert isinstance(stand(changed), Rejected)
+
+
 def test_an_unsigned_message_proves_nothing() -> None:
     message = Message(MessageType.SOLICIT, 7, (ClientId(b"\x00\x03abc"), ia(1)))
     assert stand(message.encode()) is None

@@ -17,6 +17,7 @@ from moorage.numbers import ROUTE_PROTOCOL, ROUTER_DOWN_TABLE
 from moorage.router.anchors import Anchors
 from moorage.router.forwarding import Forwarding
 from moorage.router.mirror import Mirror
+from moorage.router.next_hop import is_in_force, next_hop, next_hops
 from moorage.router.paths import MAIN_TABLE, Paths
 from moorage.router.too_big import Tunnelled
 from moorage.service import ServiceType
@@ -27,6 +28,7 @@ from tests.domain import SOURCE, START, router_config
 CONFIG = router_config()
 INTERFACES = {"core0": 1, "acc0": 2, "acc1": 3}
 MAC = b"\x02\0\0\0\0\x01"
+OTHER_MAC = b"\x02\0\0\0\0\x02"
 OUTSIDE = IPv6Address("2001:db8:c0::2")
 
 
@@ -49,7 +51,14 @@ class World:
 
     def new_life(self) -> Forwarding:
         """What a daemon knows that has just been started."""
-        made = Forwarding(CONFIG, self.mirror, self.table, self.filter, self.complaints.append)
+        made = Forwarding(
+            CONFIG,
+            self.mirror,
+            self.table,
+            self.filter,
+            self.kernel.neighbour_table(),
+            self.complaints.append,
+        )
         for place, mac in self.macs.items():
             made.heard(place, mac)
         made.resync(INTERFACES)
@@ -62,6 +71,9 @@ class World:
         routes = {route for each in traces for route in each.routes}
         served = frozenset(one for each in traces for one in each.members.served)
         attached = frozenset(one for each in traces for one in each.members.attached)
+        hops = self.kernel.neighbour_table().neighbours()
+        assert {(each.interface, each.address) for each in hops} == next_hops(routes)
+        assert all(map(is_in_force, hops))
         assert self.table.routes(ROUTE_PROTOCOL) == routes.union(paths.standing())
         assert self.table.rules(ROUTE_PROTOCOL) == paths.rules()
         wanted, found = paths.filter(Members(served, attached)), self.filter.state
@@ -77,7 +89,9 @@ def world() -> World:
     return World()
 
 
-def binding(number: int, place: tuple[str, str] | None, seq: int) -> Binding:
+def binding(
+    number: int, place: tuple[str, str] | None, seq: int, mac: bytes | None = None
+) -> Binding:
     """Number 3 and 6 are of a length that the router itself gives nobody."""
     serving, link = place or (None, None)
     return Binding(
@@ -95,6 +109,7 @@ def binding(number: int, place: tuple[str, str] | None, seq: int) -> Binding:
         state=BindingState.ACTIVE if place else BindingState.DETACHED,
         preferred_until=START,
         valid_until=START,
+        mac=mac if place else None,
     )
 
 
@@ -106,7 +121,10 @@ def test_changes_one_by_one_lead_where_a_resync_leads(world: World) -> None:
         now += source.choice([0.0, 0.5, 5.0])
         world.forwarding.update(world.mirror.forget(now))
         number = source.randint(1, 6)
-        changed = binding(number, source.choice(places), revision + 1)
+        mac = source.choice([None, MAC, OTHER_MAC])
+        changed = binding(number, source.choice(places), revision + 1, mac)
+        if source.random() < 0.5:
+            world.forwarding.prepare([changed])
         if source.random() < 0.1:
             world.mirror.learn(BindingGone(revision, changed.prefix), now)
         else:
@@ -126,9 +144,29 @@ def test_what_somebody_took_away_is_put_back(world: World) -> None:
     world.check()
 
 
+def test_who_stands_for_a_host_is_put_back_as_long_as_it_is_there(world: World) -> None:
+    mine = binding(1, ("ar1", "acc0"), 1, MAC)
+    world.mirror.learn(BindingChanged(1, mine), START)
+    world.forwarding.update([mine.prefix])
+    hop = next_hop(SOURCE, MAC)
+    neighbours = world.kernel.neighbour_table()
+    neighbours.remove(INTERFACES["acc0"], hop)
+    world.forwarding.restore("acc0", hop)
+    world.check()
+    neighbours.set_permanent(INTERFACES["acc0"], hop, OTHER_MAC)
+    world.forwarding.resync(INTERFACES)
+    world.check()
+    world.mirror.learn(BindingChanged(2, binding(1, None, 2)), START)
+    world.forwarding.update([mine.prefix])
+    world.forwarding.restore("acc0", hop)
+    world.check()
+
+
 def test_a_second_life_takes_up_the_first_ones_routes(world: World) -> None:
-    world.mirror.learn(BindingChanged(1, binding(1, ("ar1", "acc0"), 1)), START)
+    world.mirror.learn(BindingChanged(1, binding(1, ("ar1", "acc0"), 1, MAC)), START)
     world.forwarding.update([binding(1, None, 1).prefix])
+    gone = next_hop(SOURCE, OTHER_MAC)
+    world.kernel.neighbour_table().set_permanent(INTERFACES["acc0"], gone, OTHER_MAC)
     world.new_life()
     world.check()
 

@@ -20,9 +20,11 @@ from moorage.router.interfaces import (
     HostHeard,
     HostLeft,
     Interfaces,
+    NextHopLost,
     Reindexed,
     Touched,
 )
+from moorage.router.next_hop import next_hop
 
 LINK = Link(2, "acc0", b"\x02\0\0\0\0\x01", 1500, up=True, carrier=True, loopback=False)
 CORE = replace(LINK, index=1, name="core0")
@@ -99,6 +101,20 @@ def test_other_neighbours_do_not_matter() -> None:
     found = interfaces()
     assert found.take(NeighbourChanged(1, HOST, MAC, REACHABLE)) == []
     assert found.take(NeighbourChanged(2, IPv6Address("2001:db8::1"), MAC, REACHABLE)) == []
+
+
+def test_the_neighbours_that_stand_for_hosts_are_not_heard_but_missed() -> None:
+    found = interfaces()
+    hop = next_hop(HOST, MAC)
+    entry = NeighbourChanged(2, hop, MAC, NeighbourState.PERMANENT)
+    assert found.take(entry) == []
+    for other in (
+        replace(entry, mac=OTHER_MAC),
+        replace(entry, state=REACHABLE),
+        replace(entry, mac=b"", state=NeighbourState.NONE),
+    ):
+        assert found.take(other) == [NextHopLost("acc0", hop)]
+        assert found.take(replace(other, interface=1)) == []
 
 
 def test_neighbours_that_are_listed_are_known() -> None:

@@ -117,7 +117,14 @@ class Router:
         self.table = self.kernel.route_table()
         self.filter = FakeSidFilter()
         self.mirror = Mirror(config.hold)
-        self.forwarding = Forwarding(config, self.mirror, self.table, self.filter, self.complain)
+        self.forwarding = Forwarding(
+            config,
+            self.mirror,
+            self.table,
+            self.filter,
+            self.kernel.neighbour_table(),
+            self.complain,
+        )
         self.forwarding.heard(("acc0", SOURCE), MAC)
         self.departures = Departures(config)
         self.inbox: deque[Event] = deque()

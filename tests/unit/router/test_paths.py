@@ -7,6 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from moorage.numbers import ROUTER_DOWN_TABLE, ROUTER_LINK_TABLE_BASE
 from moorage.router.anchors import Anchors
 from moorage.router.config import AccessLink, RouterConfig
 from moorage.router.mirror import LINGER, Known, Mirror
+from moorage.router.next_hop import next_hop
 from moorage.router.paths import Macs, Paths, Traces
 from moorage.router.settings import RelayAgent
 from moorage.service import ServiceType
@@ -234,6 +236,26 @@ def test_the_filter_knows_who_serves_and_who_is_attached() -> None:
     }
     assert at_serving.filter.pools == {config.pool for config in ROUTERS}
     assert at_serving.filter.up_sid == ROUTERS[1].sids.up
+
+
+SIGNED = bytes.fromhex("020000000099")
+
+
+@pytest.mark.parametrize("claimed", [MACS, {}], ids=["claimed", "not heard"])
+def test_what_a_host_has_signed_counts_and_not_what_is_claimed(claimed: Macs) -> None:
+    versions = [replace(each, mac=SIGNED) for each in history([("ar2", "acc1")])]
+    found = desired(ROUTERS[1], mirror_of(versions, START), macs=claimed)
+    gateways = {route.gateway for route in found.routes if route.destination == PREFIX}
+    assert gateways == {next_hop(HOST, SIGNED)}
+    assert found.filter.members.attached == (Attachment("acc1", SIGNED, PREFIX),)
+
+
+def test_who_changes_its_link_layer_address_is_sent_to_at_the_new_one() -> None:
+    versions = [FIRST, replace(FIRST, seq=2, mac=SIGNED)]
+    found = desired(ROUTERS[0], mirror_of(versions, START))
+    [route] = [route for route in found.routes if route.destination == PREFIX]
+    assert route.gateway == next_hop(HOST, SIGNED)
+    assert found.filter.members.attached == (Attachment("acc0", SIGNED, PREFIX),)
 
 
 def test_the_filter_knows_what_is_right_on_a_link_whoever_sends_it() -> None:

@@ -37,6 +37,8 @@ def after(changes: Iterable[Change]) -> dict[ServiceType, Binding]:
 
 
 PLACE = ("acc0", SOURCE)
+MAC = bytes.fromhex("020000000001")
+OTHER_MAC = bytes.fromhex("020000000002")
 
 
 def lookup(*found: Binding) -> Callable[[IPv6Network], Binding | None]:
@@ -117,7 +119,7 @@ def test_a_host_is_asked_again_before_it_counts_as_gone() -> None:
     assert not departures.missed(("acc1", SOURCE))
     assert departures.missed(PLACE)
     assert not departures.missed(PLACE)
-    assert departures.returned(lookup(), PLACE) == []
+    assert departures.returned(lookup(), PLACE, MAC) == []
     assert not departures.missed(PLACE)
 
 
@@ -125,7 +127,7 @@ async def test_what_others_serve_is_not_concerned() -> None:
     before = await bindings()
     departures = Departures(router_config(2))
     assert departures.left(before, START) == []
-    assert departures.returned(lookup(*before), PLACE) == []
+    assert departures.returned(lookup(*before), PLACE, MAC) == []
     assert not departures.is_awaited(PLACE, START)
 
 
@@ -136,13 +138,23 @@ async def test_a_host_that_was_only_silent_has_its_prefixes_back() -> None:
     assert departures.is_awaited(PLACE, START + 30)
     assert not departures.is_awaited(PLACE, START + 90)
     assert not departures.is_awaited(("acc0", OTHER), START)
-    assert departures.returned(lookup(*gone.values()), ("acc0", OTHER)) == []
-    back = after(departures.returned(lookup(*gone.values()), PLACE))
+    assert departures.returned(lookup(*gone.values()), ("acc0", OTHER), MAC) == []
+    back = after(departures.returned(lookup(*gone.values()), PLACE, MAC))
     assert set(back) == set(ServiceType) - {ServiceType.NON_PERSISTENT}
     for binding in before:
         if binding.type in back:
             assert back[binding.type] == replace(binding, seq=binding.seq + 2)
-    assert departures.returned(lookup(*gone.values()), PLACE) == []
+    assert departures.returned(lookup(*gone.values()), PLACE, MAC) == []
+
+
+async def test_a_host_is_back_only_where_its_signature_says_it_is() -> None:
+    before = [replace(binding, mac=MAC) for binding in await bindings()]
+    departures = Departures(CONFIG)
+    gone = after(departures.left(before, START))
+    assert departures.returned(lookup(*gone.values()), PLACE, OTHER_MAC) == []
+    assert departures.is_awaited(PLACE, START)
+    back = after(departures.returned(lookup(*gone.values()), PLACE, MAC))
+    assert {binding.mac for binding in back.values()} == {MAC}
 
 
 async def test_a_host_that_moved_meanwhile_stays_there() -> None:
@@ -153,4 +165,4 @@ async def test_a_host_that_moved_meanwhile_stays_there() -> None:
         replace(binding, serving="ar2", seq=binding.seq + 1, state=BindingState.ACTIVE)
         for binding in gone.values()
     ]
-    assert departures.returned(lookup(*moved), PLACE) == []
+    assert departures.returned(lookup(*moved), PLACE, MAC) == []

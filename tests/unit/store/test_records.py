@@ -27,6 +27,7 @@ def consistent(binding: Binding) -> Binding:
         serving=(binding.serving or "ar1") if served else None,
         link=(binding.link or "acc0") if served else None,
         next_hop=(binding.next_hop or binding.prefix[0]) if served else None,
+        mac=binding.mac if served else None,
     )
 
 
@@ -55,11 +56,18 @@ def test_a_line_is_as_people_write_it(binding: Binding) -> None:
         "preferred_until": 1_700_003_600.5,
         "valid_until": 1_700_007_200.25,
         "reconfigurable": False,
+        "mac": None,
     }
 
 
 def test_lines_are_numbered_from_one_and_empty_ones_count(binding: Binding) -> None:
-    other = replace(binding, prefix=IPv6Network("::/64"), type=ServiceType.FIXED, key=None)
+    other = replace(
+        binding,
+        prefix=IPv6Network("::/64"),
+        type=ServiceType.FIXED,
+        key=None,
+        mac=bytes.fromhex("020000000001"),
+    )
     lines = [b"\n", to_line(binding), b"  \n", to_line(other)]
     assert from_lines(lines, "x") == {2: binding, 4: other}
 
@@ -98,6 +106,7 @@ def with_value(key: str, value: object) -> Callable[[dict[str, Any]], None]:
         (with_value("valid_until", "soon"), ["valid_until"]),
         (with_value("valid_until", -1), ["valid_until"]),
         (with_value("next_hop", "host"), ["next_hop"]),
+        (with_value("mac", "02:00:00:00:00:01"), ["mac"]),
         (with_value("next_hop", None), ["serving, link and next_hop"]),
         (with_value("state", "released"), ["serving", "active"]),
     ],

@@ -58,6 +58,7 @@ bindings = st.builds(
     preferred_until=times,
     valid_until=times,
     reconfigurable=st.booleans(),
+    mac=st.none() | st.binary(min_size=6, max_size=6),
 )
 changes = st.one_of(
     st.builds(Create, bindings, st.none() | st.integers(0, 2)),

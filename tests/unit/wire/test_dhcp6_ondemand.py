@@ -9,6 +9,7 @@ from moorage.numbers import ENTERPRISE_NUMBER
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import (
     GraceTime,
+    LinkLayerAddress,
     Message,
     MessageType,
     NetworkPolicy,
@@ -31,6 +32,7 @@ from moorage.wire.errors import WireError
 KEY = bytes(range(32))
 LINK = bytes.fromhex("1122334455667788")
 SIGNED = bytes(range(64))
+MAC = bytes.fromhex("0200000000a1")
 
 # What a client says.
 GOLDEN_REQUEST = bytes.fromhex(
@@ -39,6 +41,9 @@ GOLDEN_REQUEST = bytes.fromhex(
     "0005"  # sub-option-len 5
     "00000007"  # IAID 7
     "01"  # Fixed
+    "000a"  # sub-opt-code: link-layer address
+    "0006"  # sub-option-len 6
+    "0200000000a1"
     "0005"  # sub-opt-code: public key
     "0020"  # sub-option-len 32
     "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"  # Ed25519 public key
@@ -52,6 +57,7 @@ GOLDEN_REQUEST = bytes.fromhex(
 REQUEST = OnDemand(
     (
         ServiceTypeOf(7, ServiceType.FIXED),
+        LinkLayerAddress(MAC),
         PublicKey(KEY),
         Signature(0x0006000000000001, LINK, SIGNED),
     )
@@ -162,6 +168,13 @@ types = st.sampled_from(ServiceType)
 u32 = st.integers(0, 0xFFFFFFFF)
 u64 = st.integers(0, 2**64 - 1)
 link_ids = st.binary(min_size=8, max_size=8)
+
+
+def _of_one(mac: bytes) -> bytes:
+    """The address as one that is locally administered, and no group's."""
+    return bytes([mac[0] & 0xFE | 0x02]) + mac[1:]
+
+
 sub_options: st.SearchStrategy[SubOption] = st.one_of(
     st.builds(ServiceTypeOf, u32, types),
     st.builds(OfferedTypes, st.frozensets(types)),
@@ -172,7 +185,8 @@ sub_options: st.SearchStrategy[SubOption] = st.one_of(
     st.builds(PathMtu, u32, st.integers(0, 0xFFFF)),
     st.builds(NetworkPolicy, st.frozensets(types), st.frozensets(types), st.none() | types),
     st.builds(TimeAndLink, u64, link_ids),
-    st.builds(UnknownSubOption, st.integers(10, 0xFFFF), st.binary(max_size=20)),
+    st.builds(LinkLayerAddress, st.binary(min_size=6, max_size=6).map(_of_one)),
+    st.builds(UnknownSubOption, st.integers(11, 0xFFFF), st.binary(max_size=20)),
 )
 
 
@@ -198,6 +212,9 @@ def test_another_length_is_refused(sub_option: SubOption) -> None:
         (1, "0000000705"),  # so is 5
         (3, "0000000700"),  # no reason
         (3, "0000000707"),  # nobody's reason
+        (10, "ffffffffffff"),  # everybody
+        (10, "333300000001"),  # a group
+        (10, "000000000000"),  # nobody
         (8, "000005"),  # default type 5
     ],
 )

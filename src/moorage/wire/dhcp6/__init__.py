@@ -38,6 +38,7 @@ from moorage.wire.dhcp6.message import (
 )
 from moorage.wire.dhcp6.ondemand import (
     GraceTime,
+    LinkLayerAddress,
     NetworkPolicy,
     OfferedTypes,
     OnDemand,
@@ -80,6 +81,7 @@ __all__ = [
     "InfMaxRt",
     "InformationRefreshTime",
     "InterfaceId",
+    "LinkLayerAddress",
     "Message",
     "MessageType",
     "NetworkPolicy",

@@ -17,6 +17,9 @@ from moorage.wire.layout import Layout
 _KEY_SIZE: Final = 32
 _LINK_ID_SIZE: Final = 8
 _SIGNATURE_SIZE: Final = 64
+_MAC_SIZE: Final = 6
+_GROUP_BIT: Final = 0x01
+"""In the first octet of a link-layer address: it is a group's, and no interface's."""
 
 _SERVICE_TYPE: Final = Layout("On-Demand service type", "I B")
 _OFFERED_TYPES: Final = Layout("On-Demand offered types", "B")
@@ -29,6 +32,7 @@ _PATH_MTU: Final = Layout("On-Demand path MTU", "I H")
 # permitted, boot, default
 _POLICY: Final = Layout("On-Demand network policy", "B B B")
 _TIME_AND_LINK: Final = Layout("On-Demand time and link", f"Q {_LINK_ID_SIZE}s")
+_LINK_LAYER_ADDRESS: Final = Layout("On-Demand link-layer address", f"{_MAC_SIZE}s")
 
 _T = TypeVar("_T")
 
@@ -247,6 +251,29 @@ class TimeAndLink:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkLayerAddress:
+    """The client's Ethernet address on the link that it sends by, 6 bytes: whom to send to there.
+
+    The signature covers it, unlike what neighbour discovery says of it.
+    """
+
+    code: ClassVar[int] = 10
+    mac: bytes
+
+    def encode(self) -> bytes:
+        """Return the body; see `SubOption.encode`."""
+        return _LINK_LAYER_ADDRESS.pack(_sized(self.mac, _MAC_SIZE))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the sub-option with the body ``data``; `WireError` if it breaks the format."""
+        (mac,) = _LINK_LAYER_ADDRESS.unpack(data)
+        if mac[0] & _GROUP_BIT or not any(mac):
+            raise WireError(_LINK_LAYER_ADDRESS.where, f"{mac.hex(':')} is no interface's")
+        return cls(mac)
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownSubOption:
     """A sub-option of a later version; kept byte for byte."""
 
@@ -268,6 +295,7 @@ _DECODERS: Final[dict[int, Callable[[bytes], SubOption]]] = {
     PathMtu.code: PathMtu.decode,
     NetworkPolicy.code: NetworkPolicy.decode,
     TimeAndLink.code: TimeAndLink.decode,
+    LinkLayerAddress.code: LinkLayerAddress.decode,
 }
 
 
