@@ -10,7 +10,6 @@ import select
 import socket
 import struct
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
 
 from moorage.host.caller import Caller
 
@@ -34,16 +33,16 @@ def identify(connection: socket.socket) -> Caller:
     pid, uid, gid = _CREDENTIALS.unpack(
         connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     )
-    process = Path("/proc", str(pid))
+    process = f"/proc/{pid}"
     caller = Caller(pid, None, uid, frozenset((gid, *_supplementary_groups(connection))))
     with contextlib.suppress(OSError):
         started = _started(process)
-        unit, cgroup = control_group(os.fsdecode((process / "cgroup").read_bytes()))
+        unit, cgroup = control_group(_text(process, "cgroup"))
         seen = replace(
             caller, started=started, executable=_executable(process), unit=unit, cgroup=cgroup
         )
         # Only now is it sure that nothing was read from a later process with the same pid.
-        if _started(process) == started and _lives(connection):
+        if _lives(connection, process, started):
             return seen
     return caller
 
@@ -54,11 +53,9 @@ def describe(pid: int) -> Caller:
     Raises:
         OSError: there is none.
     """
-    process = Path("/proc", str(pid))
-    fields = dict(
-        line.split(":", 1) for line in os.fsdecode((process / "status").read_bytes()).splitlines()
-    )
-    unit, cgroup = control_group(os.fsdecode((process / "cgroup").read_bytes()))
+    process = f"/proc/{pid}"
+    fields = dict(line.split(":", 1) for line in _text(process, "status").splitlines())
+    unit, cgroup = control_group(_text(process, "cgroup"))
     _, uid, *_ = fields["Uid"].split()
     _, gid, *_ = fields["Gid"].split()
     groups = frozenset(map(int, (gid, *fields["Groups"].split())))
@@ -73,12 +70,16 @@ def _supplementary_groups(connection: socket.socket) -> array.array[int]:
     return groups
 
 
-def _lives(connection: socket.socket) -> bool:
-    """Whether the process that made ``connection`` has not ended; true where nobody can say."""
+def _lives(connection: socket.socket, process: str, started: int) -> bool:
+    """Whether the process that made ``connection`` has not ended.
+
+    Before Linux 6.5 nobody can say whether it is still that one which has its pid; then this is
+    whether it is still the one that ``started`` at that time.
+    """
     try:
         pidfd = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
     except OSError as error:
-        return error.errno == errno.ENOPROTOOPT  # before Linux 6.5
+        return error.errno == errno.ENOPROTOOPT and _started(process) == started
     try:
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
@@ -87,21 +88,27 @@ def _lives(connection: socket.socket) -> bool:
         os.close(pidfd)
 
 
-def _started(process: Path) -> int:
+def _text(process: str, name: str) -> str:
+    # Without a buffer, and without a Path: this is most of what a new connection costs.
+    with open(f"{process}/{name}", "rb", buffering=0) as file:
+        return os.fsdecode(file.read())
+
+
+def _started(process: str) -> int:
     # The program's name, in parentheses, may hold anything.
-    _, _, fields = (process / "stat").read_bytes().rpartition(b") ")
+    _, _, fields = _text(process, "stat").rpartition(") ")
     return int(fields.split()[_STARTED])
 
 
-def _executable(process: Path) -> str | None:
+def _executable(process: str) -> str | None:
     """Return the path of the program, if it is that file on this host.
 
     It is not where somebody mounted another one there in a namespace of his own, nor where the
     program was replaced since it was started.
     """
     try:
-        path = os.readlink(process / "exe")
-        return path if os.path.samefile(path, process / "exe") else None
+        path = os.readlink(f"{process}/exe")
+        return path if os.path.samefile(path, f"{process}/exe") else None
     except OSError:
         return None
 
@@ -122,7 +129,7 @@ def control_group(hierarchies: str) -> tuple[str | None, str | None]:
 
 def _unit(cgroup: str) -> str | None:
     """Return the unit of the system's manager: the first part of the path that is no slice."""
-    for part in PurePosixPath(cgroup).parts[1:]:
+    for part in cgroup.split("/")[1:]:
         if not part.endswith(".slice"):
             # systemd puts "_" before a name that a controller's file might have.
             return part.removeprefix("_") if part.endswith(_UNITS) else None
