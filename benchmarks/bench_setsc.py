@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Final, ParamSpec
 
 import moorage
@@ -24,6 +25,9 @@ _PRESENT_LIMIT_US: Final = 150.0
 _BLOCK: Final = 100
 """Calls in a row, before the reference has its turn."""
 
+_MANY: Final = 50
+"""Addresses of the host, for the calls among many."""
+
 _NEW_CALLS: Final = 20
 _NEW_LIMIT_MS: Final = 10.0
 _NEW_PAUSE: Final = 0.15
@@ -39,11 +43,28 @@ _WARM_UP: Final = 3
 def run() -> list[Figure]:
     """Measure in one lab, each kind of call in turn with its reference."""
     with handoff.daemons(_TOPOLOGY) as lab:
-        return [_present(lab), _new(lab)]
+        one = _present(lab, "setsc(), address present")
+        new = _new(lab)
+        with _more_addresses(lab, _MANY - _NEW_CALLS - _WARM_UP):
+            return [one, _present(lab, f"setsc(), {_MANY} addresses present"), new]
 
 
-def _present(lab: Lab) -> Figure:
-    """The reference is the same exchange, socket and all, with a server that does nothing."""
+@contextmanager
+def _more_addresses(lab: Lab, count: int) -> Iterator[None]:
+    """Have so many addresses more; those of the calls before linger on."""
+    with ExitStack() as stack:
+        for each in lab.node(handoff.HOST).call(_udp_sockets, count):
+            stack.enter_context(each)
+            time.sleep(_NEW_PAUSE)
+            _setsc_on_net(each)
+        yield
+
+
+def _present(lab: Lab, name: str) -> Figure:
+    """The reference is the same exchange, socket and all, with a server that does nothing.
+
+    All of the sockets stay open meanwhile.
+    """
     count = _PRESENT_CALLS + _WARM_UP
     sockets = lab.node(handoff.HOST).call(_udp_sockets, count)
     client, server = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -56,7 +77,7 @@ def _present(lab: Lab) -> Figure:
     for each in sockets:
         each.close()
     return Figure(
-        "setsc(), address present",
+        name,
         "us",
         _scaled(calls, 1e6),
         "bare request and reply",

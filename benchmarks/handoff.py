@@ -63,7 +63,7 @@ def daemons(topology: str) -> Iterator[Lab]:
     """A lab with all daemons, whose host this process can call by the library."""
     with Lab.start(topology) as lab:
         for router in lab.topology().routers:
-            lab.daemon(router).start()
+            lab.daemon(router).start(quota=_AMPLE["addresses"])
         lab.daemon(HOST).start(quota={"application": _AMPLE, "user": _AMPLE, "all": _AMPLE})
         os.environ["MOORAGE_SOCKET"] = str(lab.node(HOST).folder / "host.sock")
         yield lab
