@@ -172,13 +172,15 @@ def test_import_keeps_what_is_newer_unless_told(store: str, tmp_path: Path) -> N
 def test_status(store: str, tmp_path: Path) -> None:
     found = json.loads(output("store", "status", "--json", "--store", store))
     assert found["revision"] == 2
-    assert list(found["routers"]) == ["ar1"]
+    assert found["routers"] == {"ar1": {"present": True, "lease": 5.0}}
+    assert found["anchors"] == {}
     assert found["bindings"]["fixed"] == {"active": 0, "detached": 1, "released": 0}
     assert found["engine"]["file"] == str(tmp_path / "bindings.db")
     assert found["engine"]["file size"] == (tmp_path / "bindings.db").stat().st_size
     text = output("store", "status", "--store", store)
     assert "bindings session-lasting active  1\n" in text
     assert "bindings fixed active" not in text
+    assert "routers ar1 present" in text
 
 
 def test_a_store_of_an_earlier_version_is_read(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import msgspec
 from moorage.cli._text import duration, print_table
 from moorage.cli.store import store_options, use
 from moorage.service import ServiceType
-from moorage.store.model import Binding
-from moorage.store.protocol import BindingStore
+from moorage.store.model import Anchor, Binding
+from moorage.store.protocol import BindingStore, Snapshot
 from moorage.store.records import Record, from_lines, to_line
 from moorage.store.restore import Restored, restore
 
@@ -91,9 +91,18 @@ def _row(binding: Binding, now: float) -> tuple[str, ...]:
 @click.argument("file", type=click.File("wb"), default="-")
 @store_options
 def export_bindings(file: BinaryIO) -> None:
-    """Write all bindings to FILE, or to standard output, one JSON object a line."""
-    for binding in use(_all):
-        file.write(to_line(binding))
+    """Write all bindings, and who holds which pool, to FILE or standard output.
+
+    One JSON object a line.
+    """
+
+    async def snapshot(store: BindingStore) -> Snapshot:
+        return await store.snapshot()
+
+    found = use(snapshot)
+    content: list[Anchor | Binding] = [*found.anchors, *found.bindings]
+    for each in content:
+        file.write(to_line(each))
 
 
 @bindings.command("import")
@@ -101,10 +110,10 @@ def export_bindings(file: BinaryIO) -> None:
 @click.option("--overwrite", is_flag=True, help="Let FILE win over what is newer in the store.")
 @store_options
 def import_bindings(path: str, overwrite: bool) -> None:
-    """Bring the bindings of FILE, as `export` writes them, into the store.
+    """Bring the bindings and anchors of FILE, as `export` writes them, into the store.
 
-    A file with a wrong line is refused as a whole. A binding that has changed since is kept as it
-    is, so importing twice does no harm.
+    A file with a wrong line is refused as a whole. What has changed since is kept as it is, so
+    importing twice does no harm.
     """
     with click.open_file(path, "rb") as file:
         wanted = from_lines(file, path)

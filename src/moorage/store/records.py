@@ -1,4 +1,4 @@
-"""Bindings as JSON, for scripts and back-ups: prefixes, types and keys as people write them."""
+"""Bindings and anchors as JSON, for scripts and back-ups: all as people write it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from moorage.config import ConfigError, convert
 from moorage.service import ServiceType
-from moorage.store.model import Binding, BindingState
+from moorage.store.model import Anchor, Binding, BindingState
 
 _RouterId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _HIGHEST: Final = (1 << 63) - 1
@@ -98,20 +98,41 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         )
 
 
-def to_line(binding: Binding) -> bytes:
-    """Return a binding as one line of JSON."""
-    return msgspec.json.encode(Record.of(binding), enc_hook=str) + b"\n"
+class AnchorRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An `Anchor` as it is written."""
+
+    id: _RouterId
+    pool: IPv6Network
+    holder: _RouterId
+    epoch: Annotated[int, msgspec.Meta(ge=1, le=_HIGHEST)]
+
+    @classmethod
+    def of(cls, anchor: Anchor) -> Self:
+        """Return what is written of an anchor."""
+        return cls(id=anchor.id, pool=anchor.pool, holder=anchor.holder, epoch=anchor.epoch)
+
+    def anchor(self) -> Anchor:
+        """Return the anchor that is written here."""
+        return Anchor(self.id, self.pool, self.holder, self.epoch)
 
 
-def from_lines(lines: Iterable[bytes], name: str) -> dict[int, Binding]:
-    """Return the bindings of a file of JSON lines by line number; empty lines are passed over.
+def to_line(content: Binding | Anchor) -> bytes:
+    """Return a binding or an anchor as one line of JSON."""
+    record = Record.of(content) if isinstance(content, Binding) else AnchorRecord.of(content)
+    return msgspec.json.encode(record, enc_hook=str) + b"\n"
+
+
+def from_lines(lines: Iterable[bytes], name: str) -> dict[int, Binding | Anchor]:
+    """Return what stands in a file of JSON lines by line number; empty lines are passed over.
+
+    A line with the key ``pool`` is an anchor, any other one a binding.
 
     Raises:
         ConfigError: a line is wrong, or says again what an earlier one has said; it names the
             file as ``name``, the line, and what is allowed.
     """
-    found: dict[int, Binding] = {}
-    prefixes: dict[IPv6Network, int] = {}
+    found: dict[int, Binding | Anchor] = {}
+    lines_of: dict[IPv6Network | str, int] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -120,9 +141,16 @@ def from_lines(lines: Iterable[bytes], name: str) -> dict[int, Binding]:
             data = msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{place}: not JSON: {error}") from None
-        binding = convert(data, Record, place).binding()
-        earlier = prefixes.setdefault(binding.prefix, number)
+        content: Binding | Anchor
+        key: IPv6Network | str
+        if isinstance(data, dict) and "pool" in data:
+            content = convert(data, AnchorRecord, place).anchor()
+            what, key = "id", content.id
+        else:
+            content = convert(data, Record, place).binding()
+            what, key = "prefix", content.prefix
+        earlier = lines_of.setdefault(key, number)
         if earlier != number:
-            raise ConfigError(f"{place}: prefix: {binding.prefix} is in line {earlier}, too")
-        found[number] = binding
+            raise ConfigError(f"{place}: {what}: {key} is in line {earlier}, too")
+        found[number] = content
     return found

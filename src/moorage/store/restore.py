@@ -1,4 +1,4 @@
-"""Puts bindings that were exported back into a store, without undoing what happened since."""
+"""Puts what was exported back into a store, without undoing what happened since."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from itertools import count
 from typing import Final
 
 from moorage.config import ConfigError
-from moorage.store.model import Binding
-from moorage.store.protocol import BindingStore, Conflict, Create, Update
+from moorage.store.model import Anchor, Binding
+from moorage.store.protocol import BindingStore, Conflict, Create, Hold, Update
 
 _ATTEMPTS: Final = 5
 _PORTION: Final = 100
@@ -19,7 +19,7 @@ _PORTION: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What became of the bindings of a file, in numbers.
+    """What became of the lines of a file, in numbers.
 
     Attributes:
         written: the store has them now.
@@ -33,44 +33,63 @@ class Restored:
 
 
 async def restore(
-    store: BindingStore, wanted: Mapping[int, Binding], name: str, *, overwrite: bool = False
+    store: BindingStore,
+    wanted: Mapping[int, Binding | Anchor],
+    name: str,
+    *,
+    overwrite: bool = False,
 ) -> Restored:
-    """Bring bindings into the store; what is written is decided before anything is.
+    """Bring bindings and anchors into the store; what is written is decided before anything is.
 
-    The store keeps a binding whose seq is as high or higher, and a prefix that another client has,
-    unless ``overwrite`` is set. Doing it again changes nothing; so does what was interrupted go on.
+    The store keeps a binding whose seq is as high or higher, a prefix that another client has, and
+    whoever holds a pool, unless ``overwrite`` is set. Doing it again changes nothing; so does what
+    was interrupted go on.
 
     Args:
         store: the store.
-        wanted: the bindings by the number of their line.
+        wanted: what the lines say, by their number.
         name: stands for the file in errors.
-        overwrite: let the file win; ``seq`` rises all the same.
+        overwrite: let the file win; ``seq`` and epoch rise all the same.
 
     Raises:
         ConfigError: a client would hold one IAID twice; nothing was written.
         Conflict: others change the same bindings all the time; a part may be written.
         StoreError: the store failed; a part may be written.
     """
+    bindings = {line: each for line, each in wanted.items() if isinstance(each, Binding)}
+    anchors = [each for each in wanted.values() if isinstance(each, Anchor)]
     written = 0
     for attempt in count(1):
-        stored = {binding.prefix: binding for binding in (await store.snapshot()).bindings}
+        snapshot = await store.snapshot()
+        stored = {binding.prefix: binding for binding in snapshot.bindings}
+        held = {anchor.id: anchor for anchor in snapshot.anchors}
         changes = {
             line: change
-            for line, binding in wanted.items()
+            for line, binding in bindings.items()
             if (change := _change(stored.get(binding.prefix), binding, overwrite)) is not None
         }
         _check_names(stored, changes, name)
+        holds = [
+            hold
+            for anchor in anchors
+            if (hold := _hold(held.get(anchor.id), anchor, overwrite)) is not None
+        ]
         try:
             # What is given back goes first, as another line may have its name.
             for portion in _portions(sorted(changes.values(), key=lambda each: each.binding.held)):
                 await store.commit(portion)
                 written += len(portion)
+            for hold in holds:
+                await store.hold(hold)
+                written += 1
         except Conflict:
             if attempt == _ATTEMPTS:
                 raise
         else:
             break
-    kept = sum(_differs(stored.get(each.prefix), each) for each in wanted.values()) - len(changes)
+    differing = sum(_differs(stored.get(each.prefix), each) for each in bindings.values())
+    differing += sum(not _is_held(held.get(each.id), each) for each in anchors)
+    kept = differing - len(changes) - len(holds)
     return Restored(written, len(wanted) - written - kept, kept)
 
 
@@ -84,6 +103,20 @@ def _change(stored: Binding | None, wanted: Binding, overwrite: bool) -> Create 
         return Update(replace(wanted, seq=max(stored.seq + 1, wanted.seq)), stored.seq)
     follows = stored.name == wanted.name and stored.seq < wanted.seq
     return Update(wanted, stored.seq) if follows else None
+
+
+def _hold(stored: Anchor | None, wanted: Anchor, overwrite: bool) -> Hold | None:
+    """Return what makes the store have ``wanted``; None: it has it, or keeps what it has."""
+    if stored is None:
+        return Hold(wanted, 0)
+    if not overwrite or _is_held(stored, wanted):
+        return None
+    return Hold(replace(wanted, epoch=max(stored.epoch + 1, wanted.epoch)), stored.epoch)
+
+
+def _is_held(stored: Anchor | None, wanted: Anchor) -> bool:
+    """Whether the pool is held as the file says, however often that has changed."""
+    return stored is not None and replace(stored, epoch=wanted.epoch) == wanted
 
 
 def _differs(stored: Binding | None, wanted: Binding) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import given
 
 from moorage.config import ConfigError
 from moorage.service import ServiceType
-from moorage.store.model import Binding, BindingState
+from moorage.store.model import Anchor, Binding, BindingState
 from moorage.store.records import from_lines, to_line
 from tests.unit.store.test_sqlite_as_memory import bindings as any_bindings
 
@@ -135,3 +135,40 @@ def test_a_prefix_stands_in_one_line(binding: Binding) -> None:
     lines = [to_line(binding), b"\n", to_line(replace(binding, seq=2))]
     with pytest.raises(ConfigError, match=r"^x:3: prefix: 2001:db8:a100::/64 is in line 1, too$"):
         from_lines(lines, "x")
+
+
+def test_an_anchor_is_a_line_of_its_own(anchor: Anchor, binding: Binding) -> None:
+    taken = replace(anchor, holder="ar2", epoch=2)
+    line = to_line(taken)
+    assert json.loads(line) == {
+        "id": "ar1",
+        "pool": "2001:db8:a100::/40",
+        "holder": "ar2",
+        "epoch": 2,
+    }
+    assert from_lines([to_line(binding), line], "x") == {1: binding, 2: taken}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("holder"), ["holder"]),
+        (with_value("prefix", "::/64"), ["prefix"]),
+        (with_value("pool", "2001:db8::1/40"), ["pool", "host bits"]),
+        (with_value("id", ""), ["id"]),
+        (with_value("epoch", 0), ["epoch", ">= 1"]),
+    ],
+)
+def test_a_wrong_value_of_an_anchor_is_one_line(
+    anchor: Anchor, change: Callable[[dict[str, Any]], None], words: list[str]
+) -> None:
+    record = json.loads(to_line(anchor))
+    change(record)
+    with pytest.raises(ConfigError, match=r"^old\.jsonl:1: [^\n]*$") as caught:
+        from_lines([json.dumps(record).encode()], "old.jsonl")
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_an_anchor_stands_in_one_line(anchor: Anchor) -> None:
+    with pytest.raises(ConfigError, match=r"^x:2: id: ar1 is in line 1, too$"):
+        from_lines([to_line(anchor), to_line(anchor)], "x")

@@ -10,8 +10,8 @@ import pytest
 
 from moorage.config import ConfigError
 from moorage.store.memory import MemoryStore
-from moorage.store.model import Binding, BindingState
-from moorage.store.protocol import Change, Conflict, Create, Update
+from moorage.store.model import Anchor, Binding, BindingState
+from moorage.store.protocol import Change, Conflict, Create, Hold, Update
 from moorage.store.restore import Restored, restore
 
 
@@ -150,3 +150,24 @@ async def test_it_does_not_try_for_ever(binding: Binding) -> None:
     with pytest.raises(Conflict):
         await restore(store, lines(binding), "x", overwrite=True)
     assert store.times > 0
+
+
+async def test_who_holds_a_pool_comes_back(
+    store: MemoryStore, binding: Binding, anchor: Anchor
+) -> None:
+    taken = replace(anchor, holder="ar2", epoch=7)
+    for outcome in (Restored(2, 0, 0), Restored(0, 2, 0)):
+        assert await restore(store, {1: taken, 2: binding}, "x") == outcome
+        assert (await store.snapshot()).anchors == (taken,)
+
+
+async def test_who_holds_a_pool_by_now_goes_on_unless_the_file_wins(
+    store: MemoryStore, anchor: Anchor
+) -> None:
+    await store.hold(Hold(anchor, 0))
+    taken = replace(anchor, holder="ar2", epoch=1)
+    assert await restore(store, {1: taken}, "x") == Restored(0, 0, 1)
+    assert (await store.snapshot()).anchors == (anchor,)
+    for outcome in (Restored(1, 0, 0), Restored(0, 1, 0)):
+        assert await restore(store, {1: taken}, "x", overwrite=True) == outcome
+        assert (await store.snapshot()).anchors == (replace(taken, epoch=2),)
