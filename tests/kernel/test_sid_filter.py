@@ -82,6 +82,7 @@ def of_the_link(*networks: str, interface: str = "access") -> frozenset[tuple[st
 
 STATE = FilterState(
     access=frozenset({"access"}),
+    core="core",
     block=BLOCK,
     up_sid=IPv6Address(UP_SID),
     routers=frozenset(map(IPv6Address, (ROUTER, OTHER_ROUTER, THIRD_ROUTER))),
@@ -547,6 +548,21 @@ def test_a_hundred_thousand_bindings(net: Net, sid_filter: SidFilter) -> None:
     wait_for_drops(sid_filter, {DropReason.NOT_SERVED: 1, DropReason.FORGED_SOURCE: probes})
 
 
+def test_what_comes_from_the_core_for_a_pool_does_not_go_back(
+    net: Net, sid_filter: SidFilter, ip: Ip
+) -> None:
+    """Or it would go to and fro while the core and this router do not agree on its anchor."""
+    sid_filter.resync(STATE)
+    ip("-6", "route", "add", str(POOL), "via", OTHER_ROUTER, "dev", "core")
+    net.core.send(packet(STRANGER, in_prefix(NOBODYS), b"to and fro"))
+    wait_for_drops(sid_filter, {DropReason.RETURNED: 1})
+    # What is not of a pool may pass through, and what is on a link gets there.
+    net.core.send(packet(STRANGER, CORRESPONDENT, b"through"))
+    assert net.at_correspondent.recv(64) == b"through"
+    net.core.send(packet(STRANGER, in_prefix(AT_HOME), b"home"))
+    assert net.at_host.recv(64) == b"home"
+
+
 def test_removed_filter_lets_all_pass(net: Net, sid_filter: SidFilter) -> None:
     sid_filter.remove()
     sid_filter.resync(STATE)
@@ -576,6 +592,8 @@ def test_nft_reads_the_table_as_we_mean_it(net: Net, sid_filter: SidFilter) -> N
         "set local { type ifname . ipv6_addr flags interval"
         ' elements = { "access" . ::, "access" . 2001:db8:1001::/64, "access" . fe80::/10 }',
         "type filter hook prerouting priority raw; policy accept;",
+        "type filter hook forward priority filter; policy accept;"
+        ' iifname "core" oifname "core" ip6 daddr @pools counter name "returned" drop',
         "iifname @access ip6 saddr @pools iifname . ",
         ' != @attached64 counter name "forged-source" drop',
         "iifname @access ip6 saddr != @pools iifname . ip6 saddr != @local"

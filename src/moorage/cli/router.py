@@ -111,8 +111,11 @@ def status(management: Management, as_json: bool) -> None:
     )
     click.echo()
     print_table(
-        ("ANCHOR", "POOL", "HELD BY", "EPOCH"),
-        [(each.id, each.pool, each.holder, each.epoch) for each in view.anchors],
+        ("ANCHOR", "POOL", "HELD BY", "EPOCH", "NETWORK TOLD"),
+        [
+            (each.id, each.pool, each.holder, each.epoch, each.announcement or "-")
+            for each in view.anchors
+        ],
     )
     for what, counts in (("messages", view.dropped), ("packets", view.filtered)):
         for why, count in counts.items():

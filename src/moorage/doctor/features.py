@@ -195,6 +195,7 @@ def _packet_filter() -> str:
     packet_filter.resync(
         FilterState(
             access=frozenset({"lo"}),
+            core="lo",
             block=_BLOCK,
             up_sid=_SID,
             routers=frozenset({_ADDRESS}),

@@ -95,6 +95,7 @@ _NFTA_IMMEDIATE_DATA: Final = 2
 _NFT_REG_VERDICT: Final = 0
 _NFT_REG32_00: Final = 8
 _NFT_META_IIFNAME: Final = 6
+_NFT_META_OIFNAME: Final = 7
 _NFT_CMP_EQ: Final = 0
 _NFT_CMP_NEQ: Final = 1
 _NFT_LOOKUP_F_INV: Final = 1
@@ -137,6 +138,8 @@ class Hook(IntEnum):
 
     PREROUTING = 0
     """On arrival."""
+    FORWARD = 2
+    """When it is known where they leave."""
     OUTPUT = 3
     """When this machine sends them."""
 
@@ -315,6 +318,13 @@ def load_interface(register: int = 0) -> bytes:
     """Load the name of the interface that the packet came through: 16 bytes, filled with zeros."""
     return expression(
         "meta", register_of(_NFTA_META_DREG, register), u32(_NFTA_META_KEY, _NFT_META_IIFNAME)
+    )
+
+
+def load_leaving_interface() -> bytes:
+    """Load the name of the interface that the packet leaves by, in the same form."""
+    return expression(
+        "meta", register_of(_NFTA_META_DREG, 0), u32(_NFTA_META_KEY, _NFT_META_OIFNAME)
     )
 
 

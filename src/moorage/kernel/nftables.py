@@ -2,9 +2,11 @@
 
 A router decapsulates whatever is sent to its SIDs, so nobody but the domain's routers may send
 there, and an anchor takes up packets only from the router that serves their source
-(``docs/protocol.md``, "Paths"). The table is ours alone, ``ip6 moorage``: one chain before the
-routing decision, sets that change with the bindings, a counter for each reason to drop. It stays
-when the daemon goes, as the paths do.
+(``docs/protocol.md``, "Paths"). Nor does a router send back to the core what came from there to a
+pool: while the network and the routers do not agree on who acts for it, that would loop. The table
+is ours alone, ``ip6 moorage``: a chain before the routing decision and one after it, sets that
+change with the bindings, a counter for each reason to drop. It stays when the daemon goes, as the
+paths do.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ from moorage.kernel.netlink import NETLINK_NETFILTER, Message, NetlinkSocket
 S = TypeVar("S")
 
 TABLE: Final = "moorage"
-_CHAIN: Final = "prerouting"
+_ARRIVING: Final = "prerouting"
+_FORWARDED: Final = "forward"
 _PRIORITY_RAW: Final = -300
+_PRIORITY_FILTER: Final = 0
 _SERVED: Final = "served"
 _ATTACHED: Final = "attached"
 
@@ -50,6 +54,8 @@ class DropReason(StrEnum):
     """To a SID, without an inner IPv6 packet right behind the header."""
     NOT_SERVED = "not-served"
     """To the *up* SID, with an inner source that the sending router does not serve."""
+    RETURNED = "returned"
+    """From the core to a pool that another router acts for, back to the core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +96,14 @@ NO_MEMBERS: Final = Members()
 class FilterState:
     """What the filter knows.
 
-    ``access`` are the names of the access interfaces, ``block`` holds all SIDs of the domain,
-    ``routers`` are the outer sources of its routers. From an access interface, sources in
-    ``pools`` (what the domain delegates from) must be ``attached`` there, and all others must be
-    ``local`` to it. ``lengths`` are those that delegated prefixes may have.
+    ``access`` are the names of the access interfaces, ``core`` is the other one's; ``block`` holds
+    all SIDs of the domain, ``routers`` are the outer sources of its routers. From an access
+    interface, sources in ``pools`` (what the domain delegates from) must be ``attached`` there, and
+    all others must be ``local`` to it. ``lengths`` are those that delegated prefixes may have.
     """
 
     access: frozenset[str]
+    core: str
     block: IPv6Network
     up_sid: IPv6Address
     routers: frozenset[IPv6Address]
@@ -292,13 +299,26 @@ def _table(state: FilterState) -> list[Message]:
         messages.append(nft.new_set(TABLE, each.name, number, each.kinds, interval=each.interval))
         messages += nft.add_elements(TABLE, each.name, each.encoded(members))
     messages += [objects.new_counter(TABLE, reason) for reason in DropReason]
-    messages.append(nft.new_chain(TABLE, _CHAIN, nft.Hook.PREROUTING, _PRIORITY_RAW))
-    messages += [nft.new_rule(TABLE, _CHAIN, *rule) for rule in _rules(state)]
+    messages.append(nft.new_chain(TABLE, _ARRIVING, nft.Hook.PREROUTING, _PRIORITY_RAW))
+    messages += [nft.new_rule(TABLE, _ARRIVING, *rule) for rule in _rules(state)]
+    messages.append(nft.new_chain(TABLE, _FORWARDED, nft.Hook.FORWARD, _PRIORITY_FILTER))
+    messages.append(nft.new_rule(TABLE, _FORWARDED, *_returned(state)))
     return messages
 
 
+def _returned(state: FilterState) -> tuple[bytes, ...]:
+    core = nft.equal(_interface_key(state.core))
+    return (
+        *(nft.load_interface(), core),
+        *(nft.load_leaving_interface(), core),
+        nft.load(nft.Base.NETWORK_HEADER, _DESTINATION_OFFSET, 16),
+        nft.found_in("pools"),
+        *_drop(DropReason.RETURNED),
+    )
+
+
 def _rules(state: FilterState) -> tuple[tuple[bytes, ...], ...]:
-    """The rules, in order; only the addresses and lengths of the domain make a difference."""
+    """The rules for what arrives; only addresses and lengths of the domain make a difference."""
     source = nft.load(nft.Base.NETWORK_HEADER, _SOURCE_OFFSET, 16)
     destination = nft.load(nft.Base.NETWORK_HEADER, _DESTINATION_OFFSET, 16)
     next_header = nft.load(nft.Base.NETWORK_HEADER, _NEXT_HEADER_OFFSET, 1)

@@ -12,7 +12,7 @@ import msgspec
 
 from moorage.config import ConfigError, changed
 from moorage.management.config import RouterManagement
-from moorage.router.settings import Count, Dhcp, LimitTable, RelayAgent
+from moorage.router.settings import Announce, Count, Dhcp, LimitTable, RelayAgent, Standby
 from moorage.service import ServiceType
 from moorage.store.model import Anchor, Router
 from moorage.wire.dhcp6 import DuidUuid
@@ -35,7 +35,7 @@ _TOLD = frozenset({"offered", "default_type", "lifetimes", "grace", "policy", "d
 """Keys whose values make a difference to what hosts are told."""
 _WHILE_RUNNING = _TOLD | {
     *("hold", "keyless", "quota", "limits", "capacity", "new_clients"),
-    *("probe_interval", "ra_interval"),
+    *("probe_interval", "ra_interval", "standby"),
 }
 """Keys that a running daemon takes over."""
 
@@ -274,6 +274,8 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         ra_interval: longest time between two multicast router advertisements (RFC 4861
             MaxRtrAdvInterval).
         policy: what is dictated to hosts; none: hosts follow their own policy.
+        standby: whose pools are taken over when they are gone.
+        announce: how the network is told which pools to route here; none: it is not.
         management: where, and for whom, the daemon can be looked into.
     """
 
@@ -304,6 +306,8 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     dhcp: Dhcp = Dhcp()
     ra_interval: Annotated[float, msgspec.Meta(ge=4, le=1800)] = 30.0
     policy: Policy | None = None
+    standby: Standby = Standby()
+    announce: Announce | None = None
     management: RouterManagement = RouterManagement()
 
     def __post_init__(self) -> None:
@@ -326,6 +330,8 @@ class RouterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError("access: an interface is named twice")
         if self.core_interface in names:
             raise ValueError("core_interface: must not be an access link, too")
+        if self.id in self.standby.routers:
+            raise ValueError("standby.for: must name other routers than this one")
         _check_types("offered", self.offered)
         _check_types("default_type", [self.default_type])
         if self.default_type not in self.offered:

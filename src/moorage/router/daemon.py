@@ -26,6 +26,7 @@ from moorage.kernel.routes import Remove
 from moorage.management.event import ConfigurationRefused, ConfigurationTaken
 from moorage.numbers import ROUTE_PROTOCOL
 from moorage.readiness import notify
+from moorage.router.announcer import Announcer
 from moorage.router.config import RouterConfig
 from moorage.router.events import AnchorHeld, LinkClosed, LinkServed, RouterJoined, RouterLeft
 from moorage.router.inside import Inside
@@ -122,7 +123,7 @@ class _RouterDaemon:
         self._access = {link.interface: link for link in config.access}
         self._mirror = Mirror(config.hold)
         self._expiry = Expiry(config, self._mirror.holder)
-        self._membership = Membership(config, store, self._complaints)
+        self._membership = Membership(config, store, self._mirror, self._complaints)
         self._addresses = NetlinkAddressTable()
         self._watch = KernelWatch(config, self._mirror, self._commit_soon, self._serve, _log.error)
         self._forwarding = self._watch.forwarding
@@ -140,6 +141,10 @@ class _RouterDaemon:
             self._account,
             keys=load_keys(config.dhcp.secret),
         )
+        self._announcer = (
+            None if config.announce is None else Announcer(config.announce, self.inside.tell)
+        )
+        self.inside.announcer = self._announcer
         self._tunnel_errors = TunnelErrors(self._forwarding.sends)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -154,6 +159,7 @@ class _RouterDaemon:
         self._watch.start()
         self._spawn(self._follow(revision))
         self._spawn(self._membership.keep())
+        self._spawn(self._membership.succeed())
         for name in self._access:
             self._serve(name)
 
@@ -194,10 +200,11 @@ class _RouterDaemon:
     def _reconfigure(self, config: RouterConfig) -> None:
         before, self._config = self._config, config
         self._mirror.hold = config.hold
-        for part in (self._server, self._expiry, self._watch, self.inside):
+        for part in (self._server, self._expiry, self._watch, self._membership, self.inside):
             part.reconfigure(config)
         for server in self._serving.values():
             server.reconfigure(config)
+        self._announce()
         self.inside.tell(ConfigurationTaken(changed(before, config)))
         if config.tells_other_than(before):
             self._spawn(self._ask_back())
@@ -210,6 +217,8 @@ class _RouterDaemon:
         """Stop to serve; the kernel keeps what it has."""
         self._watch.close()
         self._tunnel_errors.close()
+        if self._announcer is not None:
+            self._announcer.close()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
@@ -241,6 +250,18 @@ class _RouterDaemon:
         self._account.listed(bindings)
         self._server.listed(bindings)
         self._watch.resync()
+        self._membership.heed()
+        self._announce()
+
+    def _announce(self) -> None:
+        """Have the network route here what we act for."""
+        if self._announcer is None:
+            return
+        anchors, concern = self._mirror.anchors, {self._config.id, *self._config.standby.routers}
+        self._announcer.want(
+            (anchor.pool for anchor in anchors.of(self._config.id)),
+            (anchor.pool for anchor in anchors if anchor.id in concern),
+        )
 
     async def _follow(self, revision: int) -> None:
         """Do what the store says, as it says it."""
@@ -274,11 +295,13 @@ class _RouterDaemon:
                 known = self._mirror.routers.get(router.id)
                 if self._mirror.learn(event, time.time()):
                     self.inside.tell(RouterJoined(router.id))
+                    self._membership.heed()
                 if known != router:
                     self._watch.resync()
             case RouterGone(_, router_id):
                 if self._mirror.learn(event, time.time()):
                     self.inside.tell(RouterLeft(router_id))
+                    self._membership.heed()
             case AnchorChanged(_, anchor):
                 if self._mirror.learn(event, time.time()):
                     self._survey()
@@ -330,7 +353,11 @@ class _RouterDaemon:
             self._timer.cancel()
             self._timer = None
         fading = self._mirror.next_timer()
-        due = min(self._expiry.next_timer, inf if fading is None else fading)
+        due = min(
+            self._expiry.next_timer,
+            self._mirror.anchors.next_timer,
+            inf if fading is None else fading,
+        )
         if due < inf:
             # The clock may be set meanwhile.
             delay = min(max(0.0, due - time.time()), _LONGEST_SLEEP)
@@ -338,6 +365,8 @@ class _RouterDaemon:
 
     def _poll(self) -> None:
         now = time.time()
+        if self._mirror.anchors.forget(now):
+            self._survey()
         self._forwarding.update(self._mirror.forget(now))
         self._commit_soon(self._expiry.due(self._binding, now))
         self._set_timer()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv6Network
 
 from moorage.management.event import Event
+from moorage.router.announcements import Verb
 from moorage.service import ServiceType
 from moorage.store.model import Binding
 from moorage.wire.dhcp6 import RefusalReason
@@ -60,6 +61,27 @@ class AnchorHeld(Event, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.pool} of {self.anchor} is held by {self.holder}"
+
+
+class Announced(Event, frozen=True):
+    """The network was told to route a pool here, or not to do so any longer."""
+
+    verb: Verb
+    pool: IPv6Network
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.pool}: done"
+
+
+class NotAnnounced(Event, frozen=True):
+    """The network could not be told so; it will be tried again."""
+
+    verb: Verb
+    pool: IPv6Network
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.pool}: {self.reason}"
 
 
 class PrefixGiven(Event, frozen=True):
@@ -155,6 +177,8 @@ RouterEvent = (
     | RouterJoined
     | RouterLeft
     | AnchorHeld
+    | Announced
+    | NotAnnounced
     | PrefixGiven
     | HostMoved
     | HostLeft

@@ -15,6 +15,7 @@ from moorage.management.metrics import new_registry
 from moorage.management.server import BadQuery, ManagementServer, NotFound, Query
 from moorage.router import metrics, view
 from moorage.router.account import Account
+from moorage.router.announcer import Announcer
 from moorage.router.config import RouterConfig
 from moorage.router.forwarding import Forwarding
 from moorage.router.mirror import Known, Mirror
@@ -35,6 +36,7 @@ class Inside:
 
     Attributes:
         account: where the daemon writes down what it does.
+        announcer: tells the network of our pools, if the operator has said how.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Inside:
         self._dropped = dropped
         self._served = served
         self._since = time.time()
+        self.announcer: Announcer | None = None
         self._journal = Journal(config.management.events)
         self.account = Account(config.id, mirror.holder, self.tell, time.time)
         self._server = ManagementServer(
@@ -90,6 +93,7 @@ class Inside:
             self._forwarding,
             self._dropped,
             self._served,
+            self.announcer,
         )
 
     async def _status(self, query: Query) -> StatusView:
@@ -100,6 +104,7 @@ class Inside:
             self._forwarding,
             self._dropped,
             self._served,
+            self.announcer,
             self._since,
             time.time(),
         )

@@ -39,6 +39,7 @@ class Situation:
         bindings: the bindings of the client, released ones among them.
         taken: whether a prefix or address has a binding, of whichever client.
         prefixes: what new prefixes are taken from.
+        epoch: of our pool's anchor; None: another router holds it, and we give no prefixes.
         given: how many leases of a type, or (None) in all, this router has given.
         keys: the reconfigure keys; None: no client is reconfigured.
         waiting: since when keyless clients have been asking for what is served elsewhere.
@@ -50,6 +51,7 @@ class Situation:
     bindings: tuple[Binding, ...]
     taken: Taken
     prefixes: Supply
+    epoch: int | None
     given: Callable[[ServiceType | None], int]
     keys: ReconfigureKeys | None
     waiting: Mapping[IPv6Network, float]
@@ -279,7 +281,8 @@ class Lessor:
             valid_until=self._now + lifetimes.valid,
             reconfigurable=self._reconfigurable,
         )
-        self.changes.append(Create(binding))
+        # An address is of its link; who acts for our pool does not matter to it.
+        self.changes.append(Create(binding, None if binding.is_address else self._at.epoch))
         return self._as_it_stands(ia, binding)
 
     def _exchange(
@@ -305,6 +308,8 @@ class Lessor:
                 return RefusalReason.TYPE_NOT_OFFERED
             if kind not in self._at.terms.permitted:
                 return RefusalReason.NOT_AUTHORISED
+            if self._at.epoch is None:
+                return RefusalReason.TRY_LATER
         for binding in self._at.bindings:
             if _is_of(binding, ia) and claim(binding, proof) in (Claim.STALE, Claim.REPEATED):
                 # An old Solicit must not bring back what its sender has released since.

@@ -9,6 +9,8 @@ from prometheus_client.metrics_core import Metric
 from moorage.management.metrics import counter, gauge, histogram
 from moorage.management.plain import plain
 from moorage.router.account import Account, Place
+from moorage.router.announcements import Verb
+from moorage.router.announcer import Announcer
 from moorage.router.config import RouterConfig
 from moorage.router.forwarding import Forwarding
 from moorage.router.mirror import Mirror
@@ -30,6 +32,7 @@ def look(
     forwarding: Forwarding,
     dropped: Mapping[str, int],
     served: Container[str],
+    announcer: Announcer | None,
 ) -> Iterator[Metric]:
     """Yield all metrics as they are now.
 
@@ -40,6 +43,7 @@ def look(
         forwarding: the kernel.
         dropped: what came that was of no use, by kind.
         served: the access links that are served.
+        announcer: tells the network of our pools, if the operator has said how.
     """
     yield gauge(
         "moorage_router_bindings",
@@ -88,6 +92,36 @@ def look(
             (router,): float(router in mirror.present)
             for router in mirror.routers
             if router != config.id
+        },
+    )
+    yield gauge(
+        "moorage_router_lease_lasts",
+        "Whether this router's own lease lasts, as far as it knows.",
+        [],
+        {(): float(config.id in mirror.present)},
+    )
+    yield gauge(
+        "moorage_router_anchor_held",
+        "Whether this router acts for a pool, by the router that the pool is configured to.",
+        ["anchor"],
+        {(anchor.id,): float(anchor.holder == config.id) for anchor in mirror.anchors},
+    )
+    yield gauge(
+        "moorage_router_anchor_epoch",
+        "How often it was said anew who acts for a pool.",
+        ["anchor"],
+        {(anchor.id,): anchor.epoch for anchor in mirror.anchors},
+    )
+    yield counter(
+        "moorage_router_announcements",
+        "Runs of the command that announces and withdraws pools, by what and how it ended.",
+        ["verb", "result"],
+        {
+            (verb, "done" if well else "failed"): (
+                0 if announcer is None else announcer.counts[verb, well]
+            )
+            for verb in Verb
+            for well in (True, False)
         },
     )
     yield counter(

@@ -74,6 +74,13 @@ class Mirror:
         """Return the id of the router that acts for an anchor."""
         return self.anchors.holder(anchor)
 
+    def epoch(self, router: str) -> int | None:
+        """Return the epoch at which a router holds its own pool; None: another router does."""
+        anchor = self.anchors.get(router)
+        if anchor is None:
+            return 0
+        return anchor.epoch if anchor.holder == router else None
+
     def known(self) -> ValuesView[Known]:
         """Return everything about bindings, as it is now and as it changes."""
         return self._bindings.values()
@@ -120,7 +127,7 @@ class Mirror:
                 self.present.discard(name)
                 return present
             case AnchorChanged(_, anchor):
-                return self.anchors.learn(anchor)
+                return self.anchors.learn(anchor, now)
             case BindingChanged(revision, binding):
                 known = self._bindings.get(binding.prefix)
                 if known is not None and revision <= known.revision:

@@ -74,7 +74,7 @@ class Paths:
         self._core = interfaces.get(config.core_interface)
         self._interfaces = interfaces
         self._routers = dict(routers)
-        self._anchors = Anchors(anchors)
+        self._anchors = anchors.copy()
         self._up = {name: Seg6Encap(router.up_sid) for name, router in routers.items()}
         self._down = {name: Seg6Encap(router.down_sid) for name, router in routers.items()}
         self._tables = {
@@ -92,7 +92,7 @@ class Paths:
             _route(_ANYWHERE, ROUTER_DOWN_TABLE, RouteKind.BLACKHOLE),
             *(
                 _route(anchor.pool, MAIN_TABLE, RouteKind.UNREACHABLE)
-                for anchor in self._anchors.held_by(self._me)
+                for anchor in self._anchors.of(self._me)
             ),
         ]
         sids = self._config.sids
@@ -122,7 +122,7 @@ class Paths:
             routes += self._visiting(binding)
             routes += self._to_anchor(binding)
             places += _place(binding)
-        elif self._is_held(binding):
+        elif self._acts(binding):
             routes.append(self._to_serving(binding, known.quiet))
             served += self._served(binding)
         if former is not None and former.serving == self._me:
@@ -131,7 +131,7 @@ class Paths:
             if binding.serving != self._me or binding.link != former.link:
                 routes += self._to_anchor(former)
             places += (place for place in _place(former) if place not in places)
-        elif former is not None and self._is_held(former):
+        elif former is not None and self._acts(former):
             served += (pair for pair in self._served(former) if pair not in served)
         if not (routes or served):
             return NO_TRACES
@@ -153,9 +153,14 @@ class Paths:
         """Whether we are the ones who act for the anchor of a binding."""
         return self._anchors.holder(binding.anchor) == self._me
 
+    def _acts(self, binding: Binding) -> bool:
+        """Whether packets for a binding come to us: we hold its anchor, or did a moment ago."""
+        return self._is_held(binding) or self._anchors.former(binding.anchor) == self._me
+
     def _visiting(self, binding: Binding) -> list[Route]:
         """From the anchor to the host. Only anchors send to *down* SIDs, and none to its own."""
-        return [] if self._is_held(binding) else self._on_link(binding, ROUTER_DOWN_TABLE)
+        ours_alone = self._is_held(binding) and self._anchors.former(binding.anchor) is None
+        return [] if ours_alone else self._on_link(binding, ROUTER_DOWN_TABLE)
 
     def _on_link(self, binding: Binding, table: int) -> list[Route]:
         """To the host, by an address that it answers for, or that nobody has to answer for."""
@@ -191,6 +196,7 @@ class Paths:
         """Return what the packet filter must know, given what all bindings leave in its sets."""
         return FilterState(
             access=frozenset(self._tables),
+            core=self._config.core_interface,
             block=self._config.sids.block,
             up_sid=self._config.sids.up,
             routers=frozenset(

@@ -29,7 +29,7 @@ from moorage.router.terms import Terms
 from moorage.router.validation import UNICAST, Discarded, Unicast, admit
 from moorage.service import ServiceType
 from moorage.store.model import Binding
-from moorage.store.protocol import BindingStore, Change, Conflict, Mismatch, StoreError
+from moorage.store.protocol import BindingStore, Change, Conflict, Fenced, Mismatch, StoreError
 from moorage.wire.dhcp6 import (
     ClientId,
     Message,
@@ -78,6 +78,7 @@ class Draft:
         decided: when that was decided, seconds since 1970.
         settled: the store agrees, or need not be asked.
         rivals: prefixes that turned out to be somebody else's.
+        fenced: our pool turned out to be held by another router.
     """
 
     link: AccessLink
@@ -88,6 +89,7 @@ class Draft:
     decided: float
     settled: bool = False
     rivals: set[IPv6Network] = field(default_factory=set)
+    fenced: bool = False
 
 
 class DelegationServer:
@@ -162,7 +164,8 @@ class DelegationServer:
                 self._complain("DHCPv6 signature", link, arrival, request.standing.why)
             self.reconfigurer.heard(request.client, message.type)
             now = self._clock()
-            decision = self._decide(request, self._mirror.of_client(request.client), (), now)
+            bindings = self._mirror.of_client(request.client)
+            decision = self._decide(request, bindings, (), self._epoch, now)
         except WireError as error:
             self._complain("malformed DHCPv6 message", link, arrival, error)
         except Discarded as error:
@@ -256,9 +259,13 @@ class DelegationServer:
         request: Request,
         bindings: Sequence[Binding],
         rivals: Container[IPv6Network],
+        epoch: int | None,
         now: float,
     ) -> Decision:
-        """Decide upon the bindings of the client; others have the prefixes of ``rivals``."""
+        """Decide upon the bindings of the client; others have the prefixes of ``rivals``.
+
+        ``epoch`` is that of our pool, None if another router holds it.
+        """
 
         def taken(prefix: IPv6Network) -> bool:
             return prefix in self._mirror or prefix in rivals
@@ -271,12 +278,17 @@ class DelegationServer:
                 bindings=tuple(bindings),
                 taken=taken,
                 prefixes=self._prefixes,
+                epoch=epoch,
                 given=self._given,
                 keys=self._keys,
                 waiting=self._waiting,
                 now=now,
             ),
         )
+
+    @property
+    def _epoch(self) -> int | None:
+        return self._mirror.epoch(self._config.id)
 
     def _given(self, kind: ServiceType | None) -> int:
         return self._mirror.holdings.given(self._config.id, kind)
@@ -304,6 +316,7 @@ class DelegationServer:
                 self._follower.abandoned(draft.decision.changes)
                 if isinstance(outcome, Mismatch):
                     draft.rivals.add(outcome.prefix)
+                draft.fenced |= isinstance(outcome, Fenced)
             else:
                 draft.settled = True
                 commits.append((outcome, draft.decision.changes))
@@ -316,7 +329,9 @@ class DelegationServer:
         started = perf_counter()
         draft.decided = self._clock()
         try:
-            draft.decision = self._decide(draft.request, bindings, draft.rivals, draft.decided)
+            epoch = None if draft.fenced else self._epoch
+            decided = self._decide(draft.request, bindings, draft.rivals, epoch, draft.decided)
+            draft.decision = decided
         except Discarded as error:
             self._complain("DHCPv6 message", draft.link, draft.arrival, error)
             return False

@@ -1,4 +1,4 @@
-"""The parts of the access router's configuration that concern DHCPv6 alone."""
+"""Tables of the access router's configuration, each about one matter."""
 
 from __future__ import annotations
 
@@ -63,6 +63,43 @@ class Dhcp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             self.exclude.prefixlen <= 64 or not self.exclude.subnet_of(IPv6Network("::/64"))
         ):
             raise ValueError("exclude: must be a part of ::/64")
+
+
+class Standby(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is done when another router is gone, and when it is back; times are seconds.
+
+    Attributes:
+        routers: ids of those whose pools we take over, written as ``for``.
+        after: how long one is gone before that.
+        hand_back: how long one is there again before it gets its pool back; ``inf``: an operator
+            hands it back.
+    """
+
+    routers: list[Annotated[str, msgspec.Meta(min_length=1, max_length=64)]] = msgspec.field(
+        name="for", default_factory=list
+    )
+    after: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    hand_back: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+
+
+class Announce(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the network is told to route a pool to this router; times are seconds.
+
+    Attributes:
+        command: a program by its whole path, and arguments; ``announce`` or ``withdraw`` and the
+            pool are added. What was told may be told again.
+        timeout: when it is killed.
+        retry: until it is run again if it failed.
+    """
+
+    command: Annotated[list[str], msgspec.Meta(min_length=1)]
+    timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    retry: Annotated[float, msgspec.Meta(gt=0)] = 5.0
+
+    def __post_init__(self) -> None:
+        """Check what types alone do not say."""
+        if not Path(self.command[0]).is_absolute():
+            raise ValueError("command: must begin with the whole path of a program")
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

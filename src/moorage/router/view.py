@@ -13,6 +13,7 @@ from ipaddress import IPv6Address, IPv6Network
 import msgspec
 
 from moorage.router.account import Account, Place, place_of
+from moorage.router.announcer import Announcer
 from moorage.router.config import RouterConfig
 from moorage.router.forwarding import Forwarding
 from moorage.router.metrics import pool_size
@@ -44,12 +45,18 @@ class PeerView(msgspec.Struct, frozen=True):
 
 
 class AnchorView(msgspec.Struct, frozen=True):
-    """A pool of the domain, and the router that acts for it."""
+    """A pool of the domain, and the router that acts for it.
+
+    Attributes:
+        id: the router that it is configured to.
+        announcement: what the network was told of it by us; empty: nothing.
+    """
 
     id: str
     pool: IPv6Network
     holder: str
     epoch: int
+    announcement: str
 
 
 class StatusView(msgspec.Struct, frozen=True):
@@ -121,6 +128,7 @@ def status(
     forwarding: Forwarding,
     dropped: Mapping[str, int],
     served: Container[str],
+    announcer: Announcer | None,
     since: float,
     now: float,
 ) -> StatusView:
@@ -128,6 +136,7 @@ def status(
 
     It has been running ``since`` then.
     """
+    announcements = {} if announcer is None else announcer.shown()
     return StatusView(
         version=version("moorage"),
         pid=os.getpid(),
@@ -156,7 +165,13 @@ def status(
             if router.id != config.id
         ],
         anchors=[
-            AnchorView(anchor.id, anchor.pool, anchor.holder, anchor.epoch)
+            AnchorView(
+                anchor.id,
+                anchor.pool,
+                anchor.holder,
+                anchor.epoch,
+                announcements.get(anchor.pool, ""),
+            )
             for anchor in sorted(mirror.anchors, key=lambda anchor: anchor.id)
         ],
         bindings={

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import IPv6Network
+
+import pytest
 
 from moorage.router.inbox import Arrival
 from moorage.service import ServiceType
 from moorage.store.memory import MemoryStore
 from moorage.store.model import Binding
-from moorage.store.protocol import Change, Mismatch, StoreError
-from moorage.wire.dhcp6 import IaPd, Message, MessageType, RapidCommit, decode_message
+from moorage.store.protocol import Change, Hold, Mismatch, StoreError
+from moorage.wire.dhcp6 import (
+    IaPd,
+    Message,
+    MessageType,
+    OnDemand,
+    RapidCommit,
+    Refusal,
+    RefusalReason,
+    decode_message,
+)
 from tests.domain import ANY, Client, Domain, Site, ia, lease, one_link, router_config, two_routers
 
 FIXED = ServiceType.FIXED
@@ -146,3 +158,60 @@ async def test_a_message_longer_than_any_that_makes_sense_is_dropped() -> None:
     some = [ia(iaid) for iaid in range(500)]
     reply = await client.ask(site, client.message(MessageType.SOLICIT, some))
     assert len(reply.every(IaPd)) == 500
+
+
+# ---- somebody else holds our pool ----------------------------------------------------------------
+
+
+async def hand_over(domain: Domain) -> None:
+    """Let ``ar2`` hold the pool of ``ar1``."""
+    anchor = replace(domain.sites[0].config.anchor(), holder="ar2")
+    await domain.store.hold(Hold(anchor, 0))
+
+
+async def ask_for_one(site: Site, client: Client) -> Message:
+    """Return the answer to a Solicit for a prefix, upon what the router knows."""
+    solicit = client.sign(
+        client.message(MessageType.SOLICIT, [ia(1, ANY)], {1: FIXED}, options=[RapidCommit()]),
+        site.link_id,
+    )
+    reply = await site.answer(Arrival(solicit, client.source))
+    assert reply is not None
+    message = decode_message(reply)
+    assert isinstance(message, Message)
+    return message
+
+
+def is_put_off(reply: Message) -> bool:
+    about = OnDemand.of(reply)
+    return about is not None and Refusal(1, RefusalReason.TRY_LATER) in about.sub_options
+
+
+@pytest.mark.parametrize("knows", [True, False])
+async def test_who_does_not_hold_his_pool_gives_nothing_from_it(knows: bool) -> None:
+    """Whether he has heard of it or the store has to tell him."""
+    domain = two_routers()
+    client = Client(domain.clock)
+    site = domain.sites[0]
+    await hand_over(domain)
+    if knows:
+        await site.look()
+    assert is_put_off(await ask_for_one(site, client))
+    assert site.changes == site.prepared == []
+    assert await domain.bindings() == []
+    anchor = replace(site.config.anchor(), epoch=2)
+    await domain.store.hold(Hold(anchor, 1))
+    await site.look()
+    assert lease(await ask_for_one(site, client)).prefix.subnet_of(site.config.pool)
+
+
+async def test_what_was_given_from_a_pool_goes_on_without_its_router() -> None:
+    domain = two_routers()
+    home, standby = domain.sites
+    client = Client(domain.clock)
+    given = await client.acquire(home, FIXED)
+    await hand_over(domain)
+    for site in (standby, home, standby):
+        assert lease(await client.ask(site, client.rebind(given))).prefix == given
+    await client.ask(standby, client.release(standby, given))
+    assert not (await domain.binding()).held

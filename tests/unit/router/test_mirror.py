@@ -148,7 +148,7 @@ def test_a_pool_is_held_by_its_router_until_somebody_else_says_so() -> None:
     assert mirror.learn(AnchorChanged(2, taken), START)
     assert not mirror.learn(AnchorChanged(1, own), START)
     assert mirror.holder("ar1") == "ar2"
-    assert mirror.anchors.held_by("ar2") == [taken]
+    assert mirror.anchors.of("ar2") == [taken]
 
 
 def test_what_was_before_ends_in_its_turn() -> None:

@@ -85,11 +85,11 @@ def history(moves: Sequence[Place]) -> list[Binding]:
     return versions
 
 
-def mirror_of(versions: Sequence[Binding], now: float) -> Mirror:
+def mirror_of(versions: Sequence[Binding], now: float, anchors: Anchors = ANCHORS) -> Mirror:
     """Return what a router knows that has heard of these versions, each at once."""
     mirror = Mirror(hold=10.0)
     mirror.routers = dict(KNOWN_ROUTERS)
-    mirror.anchors = Anchors(ANCHORS)
+    mirror.anchors = anchors.copy()
     for revision, binding in enumerate(versions):
         mirror.learn(BindingChanged(revision, binding), START)
     mirror.forget(now)
@@ -114,14 +114,20 @@ def desired(
     return Desired(frozenset(routes), frozenset(paths.rules()), paths.filter(members))
 
 
-def wanted(number: int, versions: Sequence[Binding], now: float = START) -> Desired:
+def wanted(
+    number: int, versions: Sequence[Binding], now: float = START, anchors: Anchors = ANCHORS
+) -> Desired:
     """Return what the router ``ar<number>`` wants in its kernel."""
-    return desired(ROUTERS[number - 1], mirror_of(versions, now))
+    return desired(ROUTERS[number - 1], mirror_of(versions, now, anchors))
 
 
-def everywhere(versions: Sequence[Binding], now: float = START) -> Network:
+def everywhere(
+    versions: Sequence[Binding], now: float = START, anchors: Anchors = ANCHORS
+) -> Network:
     """Return the network whose routers all know the newest version."""
-    return Network({config.id: wanted(i, versions, now) for i, config in enumerate(ROUTERS, 1)})
+    return Network(
+        {config.id: wanted(i, versions, now, anchors) for i, config in enumerate(ROUTERS, 1)}
+    )
 
 
 @given(st.lists(places, max_size=6), st.sampled_from([START, START + LINGER, START + 11]))
@@ -283,6 +289,74 @@ def test_interfaces_that_are_not_there_have_no_routes() -> None:
     for config in ROUTERS:
         routes = desired(config, mirror, interfaces={}).routes
         assert all(route.kind is not RouteKind.UNICAST for route in routes)
+
+
+# ---- a standby -------------------------------------------------------------------------------
+
+
+def taken_over(now: float) -> Anchors:
+    """``ar2`` has taken the pool of ``ar1`` over at the start."""
+    anchors = ANCHORS.copy()
+    anchors.learn(replace(ROUTERS[0].anchor(), holder="ar2", epoch=2), START)
+    anchors.forget(now)
+    return anchors
+
+
+@given(st.lists(places, max_size=6), st.sampled_from([START, START + LINGER]))
+def test_packets_reach_the_host_by_the_standby(moves: list[Place], now: float) -> None:
+    versions = history(moves)
+    end = versions[-1]
+    network = everywhere(versions, now, taken_over(now))
+    found = network.from_core("ar2", TARGET, OUTSIDE)
+    if end.serving is not None:
+        assert found == Delivered(end.serving, str(end.link), HOST)
+        network.tunnels = 0
+        assert network.from_host(end.serving, str(end.link), OUTSIDE) == Left("ar2")
+    else:
+        assert isinstance(found, Dropped)
+        assert found.router == "ar2"
+
+
+@given(st.lists(places, max_size=6))
+def test_who_held_the_pool_goes_on_for_a_moment_with_what_comes_to_him(moves: list[Place]) -> None:
+    versions = history(moves)
+    end = versions[-1]
+    if end.serving is not None:
+        network = everywhere(versions, START + LINGER, taken_over(START))
+        found = network.from_core("ar1", TARGET, OUTSIDE)
+        assert found == Delivered(end.serving, str(end.link), HOST)
+
+
+def test_who_held_the_pool_has_nothing_of_it_left_in_the_end() -> None:
+    anchors = taken_over(START + LINGER)
+    left = wanted(1, history([("ar3", "acc0")]), START + LINGER, anchors)
+    assert left == wanted(1, [], START + LINGER, anchors)
+    destinations = {route.destination for route in left.routes if route.destination.prefixlen}
+    assert not any(each.overlaps(ROUTERS[0].pool) for each in destinations)
+
+
+@given(
+    st.lists(places, min_size=1, max_size=6),
+    st.tuples(*[st.integers(1, 7)] * 3),
+    st.tuples(*[st.sampled_from([ANCHORS, taken_over(START), taken_over(START + LINGER)])] * 3),
+)
+def test_no_mixture_of_knowledge_about_holders_makes_a_loop(
+    moves: list[Place], known: tuple[int, int, int], anchors: tuple[Anchors, Anchors, Anchors]
+) -> None:
+    """Between routers; what the core brings to the wrong one does not go back there."""
+    versions = history(moves)
+    network = Network(
+        {
+            config.id: wanted(number, versions[: known[number - 1]], START, anchors[number - 1])
+            for number, config in enumerate(ROUTERS, 1)
+        }
+    )
+    for entry in KNOWN_ROUTERS:
+        for link in LINKS:
+            network.tunnels = 0
+            network.from_host(entry, link, OUTSIDE)
+        network.tunnels = 0
+        network.from_core(entry, TARGET, OUTSIDE, ROUTER_DOWN_TABLE)
 
 
 # ---- links and addresses -------------------------------------------------------------------------
