@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from moorage.lab.render import toml
+from moorage.lab.toml import toml
 
 HOST: dict[str, Any] = {"interfaces": ["wl0"]}
 ROUTER: dict[str, Any] = {

@@ -24,7 +24,17 @@ _NOTIFY: Final = "notify"
 _READY_SECONDS: Final = 30.0
 _END_SECONDS: Final = 10.0
 _LOG_LINES: Final = 15
-_COMMANDS: Final = {Role.ROUTER: "router", Role.HOST: "host"}
+
+_MOORAGE: Final = (sys.executable, "-m", "moorage")
+_PROGRAMS: Final = {
+    Role.ROUTER: ("router.toml", (*_MOORAGE, "router", "--config")),
+    Role.HOST: ("host.toml", (*_MOORAGE, "host", "--config")),
+    Role.STORE: ("etcd.json", ("etcd", "--config-file")),
+}
+"""The daemon of each role: the name of its configuration file, and the command that takes it."""
+
+ROLES: Final = frozenset(_PROGRAMS)
+"""The roles of nodes that have a daemon."""
 
 
 def spawn(
@@ -54,7 +64,7 @@ def spawn(
 
 
 class Daemon:
-    """The daemon of a router or host, which may be started and ended many times."""
+    """The daemon of a node, which may be started and ended many times."""
 
     def __init__(self, topology: Topology, node: Node) -> None:
         self._topology = topology
@@ -72,21 +82,13 @@ class Daemon:
         if self.pid:
             raise LabError(f"the daemon of {self._node.name} is running")
         folder = self._node.folder
-        command = _COMMANDS[self._node.role]
-        config = f"{command}.toml"
+        config, command = _PROGRAMS[self._node.role]
         (folder / config).write_text(daemon_config(self._topology, self._node, settings))
         loop = asyncio.get_running_loop()
         with _notification_socket(folder / _NOTIFY) as notifications:
             with (folder / LOG).open("ab") as log:
                 self.pid = spawn(
-                    [
-                        sys.executable,
-                        "-m",
-                        "moorage",
-                        command,
-                        "--config",
-                        str(NODE_FOLDER / config),
-                    ],
+                    [*command, str(NODE_FOLDER / config)],
                     log.fileno(),
                     node=self._node,
                     environment={"NOTIFY_SOCKET": str(NODE_FOLDER / _NOTIFY)},

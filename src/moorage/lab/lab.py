@@ -30,7 +30,7 @@ from moorage.lab.topology import Topology
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_DAEMON_ROLES: Final = ("router", "host")
+_DAEMON_ROLES: Final = ("store", "router", "host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """The daemon of a router or host."""
+    """The daemon of a router, host or member of the store."""
 
     node: Node
 
@@ -284,11 +284,11 @@ class Lab:
         return Node(self.name, name, Path(f"/proc/{self._pid}/root{FOLDER}/{name}"))
 
     def daemon(self, node: str) -> Daemon:
-        """The daemon of a router or host."""
+        """The daemon of a router, host or member of the store."""
         return Daemon(self.node(node))
 
     def start_daemons(self) -> None:
-        """Start the daemons of all routers, and then those of all hosts. Raises LabError."""
+        """Start the daemons of all stores, then of routers, then of hosts. Raises LabError."""
         nodes = self.status().nodes
         for role in _DAEMON_ROLES:
             names = [name for name, node in nodes.items() if node.role == role]

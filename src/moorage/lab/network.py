@@ -46,6 +46,7 @@ class Role(StrEnum):
     CORE = "core"
     ROUTER = "router"
     CORRESPONDENT = "correspondent"
+    STORE = "store"
     HOST = "host"
 
 
@@ -57,6 +58,7 @@ _SYSCTLS: Final[dict[Role, dict[str, str]]] = {
     Role.ROUTER: {"forwarding": "1", "accept_ra": "0", "accept_dad": "0"},
     Role.CORE: {"forwarding": "1", "accept_ra": "0", "accept_dad": "0"},
     Role.CORRESPONDENT: {"accept_ra": "0", "accept_dad": "0"},
+    Role.STORE: {"accept_ra": "0", "accept_dad": "0"},
 }
 
 
@@ -105,6 +107,7 @@ class Network:
                 (Role.CORE, [CORE]),
                 (Role.ROUTER, topology.routers),
                 (Role.CORRESPONDENT, topology.correspondents),
+                (Role.STORE, topology.stores),
                 (Role.HOST, topology.hosts),
             )
             for name in names
@@ -138,16 +141,14 @@ class Network:
         return node
 
     def _make_core(self) -> None:
-        """Link routers and correspondents to the core, with addresses and static routes."""
+        """Link all but the hosts to the core, with addresses and static routes."""
         core = self.nodes[CORE]
         behind: list[tuple[str, CoreLink, Iterable[IPv6Network]]] = [
             (name, router.core, router.prefixes())
             for name, router in self._topology.routers.items()
         ]
-        behind += [
-            (name, correspondent.core, ())
-            for name, correspondent in self._topology.correspondents.items()
-        ]
+        alone = (self._topology.correspondents, self._topology.stores)
+        behind += [(name, ends.core, ()) for group in alone for name, ends in group.items()]
         routes = []
         for name, link, prefixes in behind:
             node = self.nodes[name]

@@ -5,59 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from ipaddress import IPv6Address, IPv6Network
-from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
+from moorage.lab import cluster
 from moorage.lab.network import ACCESS, NODE_FOLDER, SHARED, UPLINK, Node, Role
+from moorage.lab.toml import toml
 from moorage.lab.topology import Topology
 
 _DOMAIN: Final = "6d6f6f726167652d"
-_PLAIN: Final = (IPv6Address, IPv6Network, Path)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, _PLAIN):
-        return str(value)
-    raise TypeError(f"no word for {type(value).__name__} in TOML")
-
-
-def toml(data: Mapping[str, Any]) -> str:
-    """The TOML text of nested mappings; keys without a value (None) are left out.
-
-    Raises:
-        TypeError: a value is of a type that TOML does not know.
-    """
-    plain = msgspec.to_builtins(data, enc_hook=_text)
-    return "".join(
-        f"{_value(key)} = {_value(value)}\n" for key, value in plain.items() if value is not None
-    )
-
-
-def _value(value: object) -> str:
-    match value:
-        case dict():
-            pairs = (f"{_value(k)} = {_value(v)}" for k, v in value.items() if v is not None)
-            return f"{{ {', '.join(pairs)} }}"
-        case list():
-            return f"[{', '.join(map(_value, value))}]"
-        case _:
-            # Text, numbers and truth are written as in JSON; TOML forbids one more character.
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def topology_text(topology: Topology) -> str:
     """The TOML text that describes this topology."""
-    return toml(msgspec.to_builtins(topology, enc_hook=_text))
+    return toml(topology)
 
 
 def daemon_config(topology: Topology, node: Node, settings: Mapping[str, Any]) -> str:
-    """The configuration file of a router's or host's daemon.
+    """The configuration file of a node's daemon.
 
     The topology's own settings of the node, and then ``settings``, replace what is generated.
     """
+    if node.role is Role.STORE:
+        return json.dumps({**cluster.member_config(topology, node.name), **settings})
     if node.role is Role.ROUTER:
         generated = _router(topology, node.name)
         own = topology.routers[node.name].settings
@@ -90,7 +59,9 @@ def _router(topology: Topology, name: str) -> dict[str, Any]:
         "core_mtu": router.core.mtu,
         "sids": {"block": topology.sid_block, "down": router.down_sid, "up": router.up_sid},
         "pool": router.pool,
-        "store": f"sqlite:{NODE_FOLDER / SHARED / 'bindings.db'}",
+        "store": f"etcd:{NODE_FOLDER / cluster.CLIENT_CONFIG}"
+        if topology.stores
+        else f"sqlite:{NODE_FOLDER / SHARED / 'bindings.db'}",
         "access": [access],
     }
 

@@ -21,9 +21,9 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from moorage import config
-from moorage.lab import control, daemons, enter, namespaces
+from moorage.lab import cluster, control, daemons, enter, namespaces
 from moorage.lab.errors import LabError
-from moorage.lab.network import FOLDER, NODE_FOLDER, SHARED, Network, Node, Role
+from moorage.lab.network import FOLDER, NODE_FOLDER, SHARED, Network, Node
 from moorage.lab.topology import Topology
 
 _BACKLOG: Final = 16
@@ -38,10 +38,12 @@ class Supervisor:
         self._namespaces = [namespaces.current("user"), namespaces.current("pid")]
         self._start = start
         self._network = Network(topology)
+        if topology.stores:
+            cluster.equip(topology, self._network.nodes)
         self._daemons = {
             name: daemons.Daemon(topology, node)
             for name, node in self._network.nodes.items()
-            if node.role in (Role.ROUTER, Role.HOST)
+            if node.role in daemons.ROLES
         }
         self._relays = self._start_relays(topology.seed)
         self._moving: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)

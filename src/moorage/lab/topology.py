@@ -1,6 +1,7 @@
 """What a lab consists of, read from a TOML file.
 
-Around one node ``core`` stand access routers and correspondents, each on a link of its own.
+Around one node ``core`` stand access routers, correspondents and members of the routers' store,
+each on a link of its own.
 An access router's other link is an *access link*, where hosts come and go. Conventions keep the
 files short: in the prefix of a link, the end nearer to the core has the address that ends in 1.
 """
@@ -136,6 +137,17 @@ class Correspondent(_Strict, frozen=True, kw_only=True):
     core: CoreLink
 
 
+class StoreMember(_Strict, frozen=True, kw_only=True):
+    """A member of the etcd cluster that the routers keep their bindings in.
+
+    Attributes:
+        settings: keys of etcd's configuration that replace the generated ones.
+    """
+
+    core: CoreLink
+    settings: dict[str, Any] = {}
+
+
 class Host(_Strict, frozen=True, kw_only=True):
     """A mobile host.
 
@@ -156,19 +168,21 @@ class Topology(_Strict, frozen=True, kw_only=True):
     """A whole lab.
 
     Attributes:
+        stores: members of an etcd cluster; none: the routers share a file.
         sid_block: the prefix that holds the segment identifiers of all routers.
         seed: of the random numbers that decide which frames a lossy link loses.
     """
 
     routers: dict[NodeName, Router]
     correspondents: dict[NodeName, Correspondent] = {}
+    stores: dict[NodeName, StoreMember] = {}
     hosts: dict[NodeName, Host] = {}
     sid_block: IPv6Network
     seed: int = 1
 
     def __post_init__(self) -> None:
         """Check what concerns several nodes."""
-        names = [CORE, *self.routers, *self.correspondents, *self.hosts]
+        names = [CORE, *self.routers, *self.correspondents, *self.stores, *self.hosts]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two nodes are called {name!r}")
@@ -189,6 +203,8 @@ class Topology(_Strict, frozen=True, kw_only=True):
                 yield f"routers.{name}", prefix
         for name, correspondent in self.correspondents.items():
             yield f"correspondents.{name}.core", correspondent.core.prefix
+        for name, store in self.stores.items():
+            yield f"stores.{name}.core", store.core.prefix
 
     def cell_of(self, router: str) -> str:
         """The name of the cell that this router serves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
@@ -13,7 +14,8 @@ from moorage import config
 from moorage.host.config import HostConfig
 from moorage.lab import topology
 from moorage.lab.network import Node, Role
-from moorage.lab.render import daemon_config, toml, topology_text
+from moorage.lab.render import daemon_config, topology_text
+from moorage.lab.toml import toml
 from moorage.lab.topology import Topology
 from moorage.router.config import RouterConfig
 
@@ -87,3 +89,13 @@ def test_settings_replace_what_is_generated() -> None:
     given = msgspec.structs.replace(TOPOLOGY, hosts={"mn": host})
     read = tomllib.loads(daemon_config(given, HOST, {"dwell": 5}))
     assert (read["linger"], read["dwell"]) == (3, 5)
+
+
+def test_routers_of_a_cluster_share_no_file_and_members_know_each_other() -> None:
+    cluster = topology.load(Path("examples/cluster.toml"))
+    read = router(cluster)
+    assert read.store == "etcd:/run/moorage/etcd.toml"
+    member = json.loads(daemon_config(cluster, Node("st2", Role.STORE, -1, -1), {"name": "other"}))
+    assert member["name"] == "other"
+    assert member["listen-client-urls"] == "https://[2001:db8:c:12::2]:2379"
+    assert member["initial-cluster"].split(",")[2] == "st3=https://[2001:db8:c:13::2]:2380"
