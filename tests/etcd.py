@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from moorage.lab.etcd import Certificates, Member
+from moorage.lab.certificates import Certificates
+from moorage.lab.etcd import Member
 from moorage.lab.programs import path_of
 
 HOST: Final = "::1"
@@ -102,10 +103,11 @@ class Cluster:
         """Start members, all of them unless some are named, and wait until they serve."""
         members = list(self.members.values())
         for name in names or self.members:
+            config = self.folder / f"{name}.json"
+            config.write_text(json.dumps(self.members[name].config(members)))
+            command = [path_of("etcd"), "--config-file", str(config)]
             with (self.folder / f"{name}.log").open("ab") as log:
-                self._processes[name] = subprocess.Popen(
-                    self.members[name].command(members), stdout=log, stderr=log
-                )
+                self._processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
         for name in names or self.members:
             self._wait_until_healthy(name)
 

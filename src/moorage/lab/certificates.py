@@ -1,12 +1,13 @@
-"""Certificates for the members and clients of a lab's store: an authority that lives as long."""
+"""Certificates for the members and clients of an etcd cluster, and the authority behind them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -18,10 +19,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-CA: Final = "ca.pem"
-CERTIFICATE: Final = "certificate.pem"
-KEY: Final = "key.pem"
-
 _LIFETIME: Final = timedelta(days=30)
 _SKEW: Final = timedelta(hours=1)
 _BOTH_SIDES: Final = x509.ExtendedKeyUsage(
@@ -31,6 +28,20 @@ _BOTH_SIDES: Final = x509.ExtendedKeyUsage(
 
 def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Files in PEM form, by which two ends prove to each other who they are."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def within(cls, folder: Path) -> Self:
+        """Return the files of a folder that `Authority.issue` wrote to."""
+        return cls(folder / "ca.pem", folder / "certificate.pem", folder / "key.pem")
 
 
 class Authority:
@@ -59,11 +70,13 @@ class Authority:
             .not_valid_after(now + _LIFETIME)
         )
 
-    def issue(self, folder: Path, common: str, addresses: Iterable[IPv6Address] = ()) -> None:
-        """Write a new key, the certificate for it, and the authority's own into a folder.
+    def issue(
+        self, folder: Path, common: str, addresses: Iterable[IPv6Address] = ()
+    ) -> Certificates:
+        """Write a new key, the certificate for it, and the authority's own.
 
         Args:
-            folder: is made.
+            folder: where to; it is made.
             common: name of the holder.
             addresses: where it is reached, if it is a server.
         """
@@ -79,6 +92,8 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        (folder / CA).write_bytes(self._certificate.public_bytes(Encoding.PEM))
-        (folder / CERTIFICATE).write_bytes(certificate.public_bytes(Encoding.PEM))
-        (folder / KEY).write_bytes(private)
+        files = Certificates.within(folder)
+        files.ca.write_bytes(self._certificate.public_bytes(Encoding.PEM))
+        files.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
+        files.key.write_bytes(private)
+        return files

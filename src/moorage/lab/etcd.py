@@ -1,21 +1,13 @@
-"""How members of an etcd cluster are started."""
+"""Members of an etcd cluster, and how etcd is told of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from moorage.lab.programs import path_of
-
-
-@dataclass(frozen=True, slots=True)
-class Certificates:
-    """Files in PEM form, by which members and clients prove to each other who they are."""
-
-    ca: Path
-    certificate: Path
-    key: Path
+from moorage.lab.certificates import Certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,32 +45,27 @@ class Member:
         """Where clients reach it."""
         return f"{self._scheme}://{self.client}"
 
-    def command(self, cluster: Sequence[Member]) -> list[str]:
-        """Return the command that runs it, as one of the members of a cluster.
-
-        Raises:
-            LabError: etcd is not installed.
-        """
-        command = [
-            path_of("etcd"),
-            f"--name={self.name}",
-            f"--data-dir={self.folder}",
-            f"--listen-client-urls={self.client_url}",
-            f"--advertise-client-urls={self.client_url}",
-            f"--listen-peer-urls={self.peer_url}",
-            f"--initial-advertise-peer-urls={self.peer_url}",
-            f"--initial-cluster={','.join(f'{each.name}={each.peer_url}' for each in cluster)}",
-            f"--heartbeat-interval={self.election // 10}",
-            f"--election-timeout={self.election}",
-            "--logger=zap",
-            "--log-level=error",
-        ]
+    def config(self, cluster: Sequence[Member]) -> dict[str, Any]:
+        """Return its configuration as one of the members of a cluster, by etcd's own names."""
+        config: dict[str, Any] = {
+            "name": self.name,
+            "data-dir": str(self.folder),
+            "listen-client-urls": self.client_url,
+            "advertise-client-urls": self.client_url,
+            "listen-peer-urls": self.peer_url,
+            "initial-advertise-peer-urls": self.peer_url,
+            "initial-cluster": ",".join(f"{each.name}={each.peer_url}" for each in cluster),
+            "heartbeat-interval": self.election // 10,
+            "election-timeout": self.election,
+            "logger": "zap",
+            "log-level": "error",
+        }
         if self.certificates is not None:
-            for kind in ("", "peer-"):
-                command += [
-                    f"--{kind}trusted-ca-file={self.certificates.ca}",
-                    f"--{kind}cert-file={self.certificates.certificate}",
-                    f"--{kind}key-file={self.certificates.key}",
-                    f"--{kind}client-cert-auth",
-                ]
-        return command
+            security = {
+                "trusted-ca-file": str(self.certificates.ca),
+                "cert-file": str(self.certificates.certificate),
+                "key-file": str(self.certificates.key),
+                "client-cert-auth": True,
+            }
+            config |= {f"{kind}-transport-security": security for kind in ("client", "peer")}
+        return config
