@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 from scapy.utils import rdpcap
 
+from moorage.kernel.monitor import Group, LinkChanged, NetlinkMonitor
 from moorage.lab.namespaces import NEW_NETWORK, current, inside, unshare
 from moorage.lab.pcap import Capture, PcapWriter, capture_socket
 
@@ -88,12 +91,23 @@ def cable() -> Iterator[tuple[str, str]]:
     try:
         with inside(own, home):
             ip("link", "add", "left", "type", "veth", "peer", "name", "right")
-            ip("link", "set", "left", "up")
-            ip("link", "set", "right", "up")
+            with closing(NetlinkMonitor([Group.LINK])) as monitor:
+                ip("link", "set", "left", "up")
+                ip("link", "set", "right", "up")
+                await_carrier(monitor, {"left", "right"})
             yield "left", "right"
     finally:
         os.close(own)
         os.close(home)
+
+
+def await_carrier(monitor: NetlinkMonitor, without: set[str]) -> None:
+    """Return when all of these interfaces have a carrier; until then what is sent is lost."""
+    while without:
+        assert select.select([monitor], [], [], 10)[0]
+        for event in monitor.read():
+            if isinstance(event, LinkChanged) and event.link.carrier:
+                without.discard(event.link.name)
 
 
 def ip(*arguments: str) -> None:
