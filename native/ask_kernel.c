@@ -1,7 +1,7 @@
 /*
- * The fast way: hooks in the kernel keep the type that a socket asks for in IPV6_ADDR_PREFERENCES,
- * and answer a getsockopt() with room for more than that option with an address of the type. See
- * "Kernel hooks" in docs/protocol.md. No hooks, no longer answer.
+ * The fast way: the hooks of the host daemon answer a getsockopt() of IPV6_ADDR_PREFERENCES that has
+ * room for more than that option with an address of the type that the room is for. See "Kernel
+ * hooks" in docs/protocol.md. No hooks, no longer answer.
  */
 
 #include "ask.h"
@@ -9,10 +9,8 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-enum { TYPE_SHIFT = 13, TYPE_MASK = 0xE000 };
-
 struct answer {
-    uint32_t flags; /* those of the kernel, IPV6_REQUIRE_SRC_ON_NET and the type */
+    uint32_t flags; /* those of the kernel, IPV6_REQUIRE_SRC_ON_NET and the socket's own type */
     uint32_t status;
     struct in6_addr address;
     uint32_t valid_for;
@@ -23,44 +21,26 @@ enum { VALID = 0 }; /* of struct answer: the daemon need not be asked */
 
 _Static_assert(sizeof(struct answer) == 32, "as the hooks know it");
 
-static bool read_answer(int sockfd, struct answer *answer, socklen_t *length)
-{
-    *length = sizeof *answer;
-    return getsockopt(sockfd, IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, answer, length) == 0;
-}
-
-/* Flags of the kernel's own that are not mentioned stay as they are. */
-static bool set_type(int sockfd, uint32_t type)
-{
-    return setsockopt(sockfd, IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, &type, sizeof type) == 0;
-}
-
 enum kernel_answer setsc_ask_kernel(int sockfd, struct wish *wish, struct in6_addr *address)
 {
-    const uint32_t type = (uint32_t)wish->type << TYPE_SHIFT;
-    struct answer answer;
-    socklen_t length;
+    union {
+        struct answer answer;
+        char room[sizeof(struct answer) + GRACEFUL_REPLACEMENT_IPV6_ADDRESS];
+    } found;
+    /* The bytes beyond the answer name the type; without them it is only about the flags. */
+    const bool ask = !wish->on_net && wish->lifetime == 0;
+    socklen_t length = ask ? sizeof found.answer + wish->type : sizeof found.answer.flags;
 
-    if (!read_answer(sockfd, &answer, &length)) {
+    if (getsockopt(sockfd, IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, &found, &length) != 0) {
         /* Which of the two depends on the protocol; both mean that the option is not IPv6's. */
         if (errno == EOPNOTSUPP || errno == ENOPROTOOPT)
             errno = EAFNOSUPPORT;
         return KERNEL_REFUSED;
     }
-    if (answer.flags & IPV6_REQUIRE_SRC_ON_NET)
+    if (found.answer.flags & IPV6_REQUIRE_SRC_ON_NET)
         wish->on_net = true;
-    if (length != sizeof answer || wish->on_net || wish->lifetime != 0)
+    if (length != sizeof found.answer || found.answer.status != VALID)
         return KERNEL_KNOWS_NOT;
-
-    const uint32_t type_before = answer.flags & TYPE_MASK;
-    if (type_before != type) {
-        /* The socket's own type is for traffic without bind(): it is as before afterwards. */
-        bool asked = set_type(sockfd, type) && read_answer(sockfd, &answer, &length);
-        if (!set_type(sockfd, type_before) || !asked || length != sizeof answer)
-            return KERNEL_KNOWS_NOT;
-    }
-    if (answer.status != VALID)
-        return KERNEL_KNOWS_NOT;
-    *address = answer.address;
+    *address = found.answer.address;
     return KERNEL_GAVE;
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 from moorage import client, watching
 from moorage.errors import SetscError
+from moorage.offered import offered
 from moorage.service import ServiceType
 from moorage.watching import Event, Interrupted
 from moorage.wire.app import REPLY_LENGTH, Reply, Request
@@ -30,6 +31,10 @@ async def setsc(
     Raises:
         SetscError, ValueError: as `moorage.setsc` does.
     """
+    if service is not None and not on_net and lifetime is None:
+        address = offered(sock, service)
+        if address is not None:
+            return address
     request = client.setsc_request(sock, service, on_net=on_net, timeout=timeout, lifetime=lifetime)
     with client.connect(blocking=False) as connection:
         return client.granted(await _ask(connection, request, sock)).address

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from moorage.errors import RequiredIPFailed, RequiredIPNotSupported, from_status
+from moorage.offered import offered
 from moorage.preferences import requires_src_on_net
 from moorage.service import ServiceType
 from moorage.wire.app import REPLY_LENGTH, Operation, Reason, Reply, Request, decode_reply
@@ -239,6 +240,10 @@ def setsc(
         ValueError: ``sock`` is no IPv6 socket, is closed, or has a source address already;
             or ``lifetime`` is not for this type.
     """
+    if service is not None and not on_net and lifetime is None:
+        address = offered(sock, service)
+        if address is not None:
+            return address
     request = setsc_request(sock, service, on_net=on_net, timeout=timeout, lifetime=lifetime)
     return ask(request, sock).address
 

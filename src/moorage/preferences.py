@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from moorage.numbers import IPV6_ADDR_PREFERENCES, IPV6_REQUIRE_SRC_ON_NET
 
-_DEFAULT: Final = 0x0500
+DEFAULT: Final = 0x0500
 """What Linux reports where nothing was set: IPV6_PREFER_SRC_PUBTMP_DEFAULT and _HOME."""
 
 _warned: Final[WeakSet[socket.socket]] = WeakSet()
@@ -52,7 +52,7 @@ def requires_src_on_net(sock: socket.socket, stacklevel: int) -> bool:
     ``stacklevel`` is that of `warnings.warn`, seen from here.
     """
     flags = sock.getsockopt(socket.IPPROTO_IPV6, IPV6_ADDR_PREFERENCES)
-    if flags & ~IPV6_REQUIRE_SRC_ON_NET not in (0, _DEFAULT) and sock not in _warned:
+    if flags & ~IPV6_REQUIRE_SRC_ON_NET not in (0, DEFAULT) and sock not in _warned:
         _warned.add(sock)
         warnings.warn(
             f"IPV6_ADDR_PREFERENCES is {flags:#x}: after bind() to the address of setsc() these"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
 from collections.abc import Callable
 from contextlib import closing, suppress
 from ipaddress import IPv6Address, IPv6Network
-from pathlib import Path
 from typing import Final
 
-from moorage.doctor import bpf
-from moorage.doctor.check import Check, Missing, User
+from moorage.doctor.check import Check, Missing, NotTried, User
 from moorage.host.sockets import DhcpSocket, RouterSocket
 from moorage.kernel import seg6, sysctl
 from moorage.kernel.addresses import Address, AddressFlags, NetlinkAddressTable
+from moorage.kernel.bpf import Unavailable, cgroup
+from moorage.kernel.hooks import load_hooks
 from moorage.kernel.monitor import Group, NetlinkMonitor
 from moorage.kernel.netlink import NETLINK_ROUTE, NetlinkSocket
 from moorage.kernel.netlink_routes import NetlinkRouteTable
@@ -238,19 +239,13 @@ def _links() -> str:
 
 
 def _cgroup_hooks() -> str:
-    bpf.load_socket_hook()
-    place = _cgroup2()
-    if place is None:
-        raise Missing("no cgroup v2 is mounted")
+    try:
+        place = cgroup.root()
+        load_hooks().close()
+    except Unavailable as error:
+        kind = NotTried if error.errno == errno.EPERM else Missing
+        raise kind(error.strerror) from None
     return f"cgroup v2 at {place}"
-
-
-def _cgroup2() -> Path | None:
-    for line in Path("/proc/mounts").read_text().splitlines():
-        _, place, kind, *_ = line.split()
-        if kind == "cgroup2":
-            return Path(place)
-    return None
 
 
 def _check(
@@ -372,7 +367,8 @@ CHECKS: Final = (
     Check(
         "BPF hooks on control groups",
         _HOST,
-        "programs have to call setsc(): planned hooks for others cannot work",
+        "setsc() always asks the daemon, the kernel drops IPV6_REQUIRE_SRC_ON_NET, and every"
+        " program may use every typed address",
         needed=False,
         attempt=_cgroup_hooks,
         apart=False,

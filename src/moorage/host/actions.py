@@ -8,6 +8,7 @@ from ipaddress import IPv6Address
 
 from moorage.host.events import HostEvent
 from moorage.host.transmission import Transmission
+from moorage.service import ServiceType
 from moorage.wire.app import Reply
 from moorage.wire.notice import Notice
 
@@ -52,6 +53,14 @@ class CountSockets:
     """Ask the kernel which sockets use ``address``; tell `HostCore.sockets_counted`."""
 
     address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Authorise:
+    """Let a socket use addresses of a type that not everybody may use by himself."""
+
+    cookie: int
+    kind: ServiceType
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,7 @@ Action = (
     | Reconcile
     | Answer
     | CountSockets
+    | Authorise
     | DestroySockets
     | RetireLink
     | Publish

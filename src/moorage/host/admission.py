@@ -103,6 +103,10 @@ class Admission:
             self._quotas.take(holder, now)
         return allowed
 
+    def quotas_suffice(self, leases: int) -> bool:
+        """Whether of so many leases nobody can have more than he may."""
+        return self._quotas.suffice(leases)
+
     def asked(self, judgement: Judgement, lease: int) -> None:
         """Note that the network is asked for a lease because of a request."""
         self._quotas.caused(lease, judgement.holder)

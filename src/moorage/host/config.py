@@ -39,6 +39,15 @@ class Obedience(StrEnum):
     """None of it is heeded; what it does not permit, the network has to refuse itself."""
 
 
+class Authority(StrEnum):
+    """Who may use a typed address without having it from ``setsc()``; kept by the hooks."""
+
+    USER = "user"
+    """Whoever runs as a user that the rules do not refuse the type."""
+    SOCKET = "socket"
+    """Nobody."""
+
+
 class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The keys of the file; times are seconds.
 
@@ -64,6 +73,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             fail at once.
         optimistic_dad: set optimistic duplicate address detection (RFC 4429) on the interfaces.
         network_policy: what becomes of the policy that a network dictates.
+        authority: who may use a typed address that he has not from ``setsc()``.
         rules: who may have what; the first that fits a caller decides.
         quota: how many addresses and requests to the network somebody may have.
         lifetimes: how long addresses of each type are given to new sockets.
@@ -88,6 +98,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     destroy_sockets: bool = True
     optimistic_dad: bool = True
     network_policy: Obedience = Obedience.LIMIT
+    authority: Authority = Authority.USER
     rules: list[Rule] = msgspec.field(name="rule", default_factory=default_rules)
     quota: QuotaTable = QuotaTable()
     lifetimes: Lifetimes = Lifetimes()

@@ -14,6 +14,7 @@ from moorage.host import desired
 from moorage.host.actions import (
     Action,
     Answer,
+    Authorise,
     CountSockets,
     Persist,
     Publish,
@@ -32,6 +33,7 @@ from moorage.host.lease import Lease
 from moorage.host.movement import Movement
 from moorage.host.nonpersistent import NonPersistent
 from moorage.host.occupancy import Occupancy
+from moorage.host.offering import Offered, offered
 from moorage.host.recovery import Recovery
 from moorage.host.renewal import Renewal
 from moorage.host.requester import DuidOf
@@ -82,6 +84,7 @@ class HostCore:
         self._watching = Watching(self._known)
         self._due: float | None = None
         self._due_known = False
+        self._offered: Offered | None = None
 
     # ---- what the shell reads ------------------------------------------------------------------
 
@@ -132,6 +135,12 @@ class HostCore:
         if (address.interface, address.address) in self.formed():
             return True
         return self._known.leases.of_address(address.address) is not None
+
+    def offered(self, now: float) -> Offered:
+        """Return what the hooks are to know; the same object as before if nothing has changed."""
+        if self._offered is None:
+            self._offered = offered(self._known, self._renewal, now)
+        return self._offered
 
     def next_timer(self) -> float | None:
         """Return when `poll` must be called at the latest, or none if nothing is due."""
@@ -270,6 +279,11 @@ class HostCore:
         self._occupancy.counted(address, cookies, now)
         return self._flush()
 
+    def taken(self, address: IPv6Address, now: float) -> list[Action]:
+        """Take in that the hooks have given an address to a socket; see `Occupancy.taken`."""
+        self._occupancy.taken(address, now)
+        return self._flush()
+
     def quotas(self) -> dict[IPv6Address, Quota]:
         """Return how many bytes may be sent from which addresses; then tell `spent`."""
         return self._renewal.quotas() | self._nonpersistent.quotas()
@@ -340,6 +354,7 @@ class HostCore:
         arrives.
         """
         self._due_known = False
+        self._offered = None
         self._known.naming.want(self._known.leases.addresses(ServiceType.FIXED))
         return sorted(_without_repeats(self._take_out()), key=_order)
 
@@ -362,7 +377,7 @@ def _order(action: Action) -> int:
     match action:
         case Reconcile():
             return 0
-        case Persist():
+        case Persist() | Authorise():
             return 1
         case SendDhcp() | Answer():
             return 2

@@ -19,6 +19,7 @@ from moorage.host.actions import (
     Action,
     AddLinkLocal,
     Answer,
+    Authorise,
     CountSockets,
     DestroySockets,
     Notify,
@@ -35,6 +36,7 @@ from moorage.host.applications import Application, ApplicationServer
 from moorage.host.config import HostConfig
 from moorage.host.core import HostCore
 from moorage.host.counting import ByteCounting
+from moorage.host.hooking import Hooking
 from moorage.host.inside import Inside
 from moorage.host.kernel import HostKernel, Until, Wanted, use_optimistic_addresses
 from moorage.host.publisher import Publisher
@@ -134,6 +136,7 @@ class _HostDaemon:
             SystemRandom(),
         )
         self._counting = ByteCounting(self._spent, _log.error)
+        self._hooking = Hooking(_log.error)
         self.inside = Inside(
             config,
             self._core.known,
@@ -163,6 +166,8 @@ class _HostDaemon:
             (self._destroyed, self._read_destroyed),
             (self._clock, self._read_clock),
         ]
+        if self._hooking.hooks is not None:
+            self._inputs.append((self._hooking.hooks, self._read_hooks))
         self._alarm = Alarm(_now, self._poll)
         self._repair: asyncio.TimerHandle | None = None
         self._deaf: asyncio.TimerHandle | None = None
@@ -214,6 +219,7 @@ class _HostDaemon:
         self._core.sent(self._counting.used())
         self._try(self._state.save, self._core.memory, self._name)
         self._counting.close()
+        self._hooking.close()
 
     def _remember(self, indices: Mapping[str, int], now: float) -> Memory:
         """Return what an earlier life left; say plainly what of it is lost."""
@@ -335,7 +341,12 @@ class _HostDaemon:
                     self._recount(lease.address, lease.sockets)
             return
         for cookie in ended:
+            self._hooking.ended(cookie)
             self._do(self._core.socket_destroyed(cookie, _now()))
+
+    def _read_hooks(self) -> None:
+        for address in self._hooking.read():
+            self._do(self._core.taken(address, _now()))
 
     def _read_clock(self) -> None:
         slept = self._clock.read()
@@ -366,6 +377,7 @@ class _HostDaemon:
     # ---- output --------------------------------------------------------------------------------
 
     def _do(self, actions: list[Action]) -> None:
+        self._hooking.prepare(self._core.offered(_now()))
         for action in actions:
             match action:
                 case SendDhcp(transmission):
@@ -384,8 +396,9 @@ class _HostDaemon:
                     assert isinstance(client, Application)
                     client.notify(notice)
                 case CountSockets(address):
-                    cookies = self._kernel.sockets_on(address)
-                    self._do(self._core.sockets_counted(address, cookies, _now()))
+                    self._count(address)
+                case Authorise(cookie, kind):
+                    self._hooking.grant(cookie, kind)
                 case DestroySockets(address, cookies):
                     self._try(self._kernel.destroy_sockets, address, cookies)
                 case RetireLink():
@@ -396,7 +409,16 @@ class _HostDaemon:
                     self._try(self._state.save, self._core.memory, self._name)
                 case Tell(event):
                     self.inside.tell(event)
+        self._hooking.publish(self._core.offered(_now()))
         self._alarm.set(self._core.next_timer())
+
+    def _count(self, address: IPv6Address) -> None:
+        """Find out who uses an address."""
+        given = self._hooking.last_given(address)
+        cookies = self._kernel.sockets_on(address)
+        if _now() < given + self._config.linger:
+            cookies.add(0)  # the socket may not have bound yet
+        self._do(self._core.sockets_counted(address, cookies, _now()))
 
     def _send(self, transmission: Transmission) -> None:
         attachment = self._core.attachment(transmission.interface)

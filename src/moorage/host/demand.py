@@ -177,6 +177,8 @@ class Demand:
         for lease in self._known.leases.awaited():
             lease.kept = lease.kept and lease.type in wanted
         self._occupancy.keep(wanted, now)
+        for lease in self._known.leases.alive():
+            self._occupancy.authorise(lease)
         self._drop_unwanted()
         self._known.out.append(Reconcile())
 

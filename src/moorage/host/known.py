@@ -59,6 +59,11 @@ class Known:
         """The types to have an address of whenever there is a network."""
         return self.admission.policy.at_boot(self.networks.policy)
 
+    @property
+    def restricted_types(self) -> frozenset[ServiceType]:
+        """The types whose addresses not everybody may use without ``setsc()``."""
+        return self.admission.policy.restricted(self.networks.policy)
+
     def default_lease(self) -> Lease | None:
         """Return the lease whose address those get who know nothing of types, if any is for them.
 

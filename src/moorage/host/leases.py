@@ -95,8 +95,8 @@ class Leases:
         return [lease for lease in self.alive() if now >= lease.valid_until]
 
     def lingered(self, now: float) -> list[Lease]:
-        """Return the leases whose linger time is over."""
-        return [x for x in self.alive() if x.lingers and now >= x.linger_until]
+        """Return the leases whose users have to be counted, since the linger time is over."""
+        return [x for x in self.alive() if x.uncertain and now >= x.linger_until]
 
     def to_renew(self, now: float) -> list[Lease]:
         """Return the leases that are served and whose T1 or T2 has come."""
@@ -111,7 +111,7 @@ class Leases:
         times: list[float | None] = []
         for lease in self.alive():
             times += [lease.valid_until, lease.reach.due(hold)]
-            if lease.lingers:
+            if lease.uncertain:
                 times.append(lease.linger_until)
             if lease.extended:
                 times += [lease.renew_at, lease.rebind_at]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable
 from ipaddress import IPv6Address
 
-from moorage.host.actions import CountSockets, Persist, Reconcile
+from moorage.host.actions import Authorise, CountSockets, Persist, Reconcile
 from moorage.host.asking import Asking
 from moorage.host.events import AddressDeprecated, AddressGone, AddressReleased
 from moorage.host.known import Known
@@ -50,6 +50,8 @@ class Occupancy:
             self._known.out.append(waiter.refused(refused))
             return False
         assert lease.address is not None
+        if waiter.cookie is not None and lease.type in self._known.restricted_types:
+            self._known.out.append(Authorise(waiter.cookie, lease.type))
         self._known.out.append(waiter.granted(lease.address, lease.valid_until - now))
         admission.given(waiter.judgement, lease.iaid)
         if waiter.cookie is not None:
@@ -120,10 +122,21 @@ class Occupancy:
         if any(cookies):
             lease.sockets |= set(cookies) - {0}
             lease.step(Event.OPEN)
+            self.authorise(lease)
         elif lease.lingers and counting and not cookies:
             self._release(lease, now)
-        elif lease.state is State.READY:
+        elif lease.state is State.READY or (lease.uncertain and counting and not cookies):
             self.unused(lease, now)
+
+    def taken(self, address: IPv6Address, now: float) -> None:
+        """Take in that the hooks have given an address to a socket.
+
+        They do not say to which one; when it has had the time to bind, the kernel is asked.
+        """
+        lease = self._known.leases.of_address(address)
+        if lease is not None and not lease.sockets:
+            lease.step(Event.OPEN)
+            lease.linger_until = now + max(self._known.config.linger, _RECOUNT)
 
     def poll(self, now: float) -> None:
         """Do what is due: end what is no longer valid, count the sockets on what lingered."""
@@ -136,6 +149,11 @@ class Occupancy:
             lease.counting = True
             if lease.address is not None:
                 self._known.out.append(CountSockets(lease.address))
+
+    def authorise(self, lease: Lease) -> None:
+        """Let the sockets of a lease go on, where not everybody may use its address."""
+        if lease.type in self._known.restricted_types:
+            self._known.out += [Authorise(cookie, lease.type) for cookie in lease.sockets]
 
     def retire(self, lease: Lease, now: float) -> None:
         """Give an address to no more sockets; it goes with the last of those that have it."""

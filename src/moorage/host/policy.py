@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from moorage.host.caller import Caller
-from moorage.host.config import HostConfig, Obedience
+from moorage.host.config import Authority, HostConfig, Obedience
 from moorage.host.rules import Rule
+from moorage.kernel.hooks import Rights
 from moorage.service import ServiceType
 from moorage.wire.app import Reason
 from moorage.wire.dhcp6 import NetworkPolicy
@@ -76,6 +77,8 @@ class Policy:
         self._at_boot = config.types_at_boot
         self._kept = config.types_kept
         self._fresh = config.types_fresh
+        self._authority = config.authority
+        self.rights = lru_cache(1)(self._rights_of_users)
         self._remembered = lru_cache(_REMEMBERED)(self._decide)
 
     def decide(
@@ -138,6 +141,31 @@ class Policy:
     def keeps(self, kind: ServiceType) -> bool:
         """Whether an address of this type stays when its last socket has closed (3.4-e)."""
         return kind in self._kept
+
+    def restricted(self, network: NetworkPolicy | None) -> frozenset[ServiceType]:
+        """Return the types whose addresses not every user may use without ``setsc()``."""
+        return frozenset().union(
+            *(frozenset(ServiceType) - each.by_himself for each in self.rights(network).values())
+        )
+
+    def _rights_of_users(self, network: NetworkPolicy | None) -> dict[int | None, Rights]:
+        """Return what can be said of users; none stands for all whom no rule names."""
+        named = {uid for rule in self._rules for uid in rule.users}
+        return {user: self._rights_of(user, network) for user in (None, *sorted(named))}
+
+    def _rights_of(self, user: int | None, network: NetworkPolicy | None) -> Rights:
+        """Return what a user may have for sure, and what if other things are in his favour."""
+        surely = self._permitted_by(network)
+        perhaps: frozenset[ServiceType] = frozenset()
+        for rule in (*self._rules, _LEFT_OVER):
+            if rule.users and user not in rule.users:
+                continue
+            own = rule.types_fresh
+            surely &= rule.permitted - (self._fresh if own is None else own)
+            perhaps |= rule.permitted
+            if rule.by_user_alone:
+                break
+        return Rights(surely, perhaps if self._authority is Authority.USER else frozenset())
 
     def _rule(self, caller: Caller) -> tuple[str, Rule]:
         for number, rule in enumerate(self._rules):

@@ -172,6 +172,10 @@ class Quotas:
             Standing("all", "addresses", len(leases), limits.all.addresses),
         )
 
+    def suffice(self, leases: int) -> bool:
+        """Whether of so many leases none can be one too many for anybody."""
+        return leases <= min(self._limits.application.addresses, self._limits.user.addresses)
+
     def requests(self, holder: Holder, now: float) -> tuple[Standing, ...]:
         """Return how often ``holder`` made the host ask the network of late."""
         return tuple(

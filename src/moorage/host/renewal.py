@@ -113,6 +113,10 @@ class Renewal:
         ]
         return min((time for time in times if time < inf), default=None)
 
+    def given_until(self, lease: Lease) -> float:
+        """Return until when a lease may be given to new sockets, if nothing happens to it."""
+        return min(lease.valid_until, self._ends(lease))
+
     def _ends_for_application(self, lease: Lease) -> float:
         """Return when the lifetime is over that an application set."""
         if lease.lifetime is None or not lease.usable:

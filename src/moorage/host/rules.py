@@ -87,6 +87,11 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         """``default`` as a type."""
         return ServiceType.from_slug(self.default) if self.default else None
 
+    @property
+    def by_user_alone(self) -> bool:
+        """Whether a caller's user decides whether it fits him."""
+        return not (self.groups or self.units or self.cgroups or self.executables)
+
     def fits(self, caller: Caller) -> bool:
         """Whether the rule is about ``caller``."""
         return (

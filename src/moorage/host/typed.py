@@ -25,7 +25,8 @@ class TypedAddress:
         granted_at: when it came to be.
         sent: bytes that were sent from it in earlier lives of the daemon.
         spent: whether as many bytes were sent from it as policy allows.
-        linger_until: when it is released, while no socket uses it.
+        linger_until: when it is released, or its users are counted, while nobody is known to
+            use it.
         counting: whether the kernel was asked who uses it, before it is released.
         sockets: the cookies of the sockets that use it.
         holders: the applications that hold it without a socket, as long as they are connected.
@@ -68,3 +69,9 @@ class TypedAddress:
         """Whether it waits for its release."""
         unused = not (self.sockets or self.holders)
         return self.state is State.LINGERING or (self.state is State.RETIRING and unused)
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether it waits for a count of its users: none is known, be it used or not."""
+        taken = self.state is State.IN_USE and not (self.sockets or self.holders)
+        return taken or self.lingers
