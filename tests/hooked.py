@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import socket
+import struct
 from typing import Any
 
 from moorage.numbers import IPV6_ADDR_PREFERENCES, IPV6_REQUIRE_SRC_ON_NET
+
+_ANSWER = "=II24x"
+_ASK_THE_DAEMON = 1
 
 
 class HookedSocket(socket.socket):
@@ -20,8 +24,7 @@ class HookedSocket(socket.socket):
         super().setsockopt(level, optname, value, *rest)
 
     def getsockopt(self, level: int, optname: int, *rest: int) -> Any:
-        found = super().getsockopt(level, optname, *rest)
-        if (level, optname) == (socket.IPPROTO_IPV6, IPV6_ADDR_PREFERENCES):
-            assert isinstance(found, int)
-            return found | self._on_net
-        return found
+        if (level, optname) != (socket.IPPROTO_IPV6, IPV6_ADDR_PREFERENCES):
+            return super().getsockopt(level, optname, *rest)
+        flags = super().getsockopt(level, optname) | self._on_net
+        return struct.pack(_ANSWER, flags, _ASK_THE_DAEMON) if rest else flags
