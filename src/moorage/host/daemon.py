@@ -7,8 +7,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from ipaddress import IPv6Address
 from random import SystemRandom
 from typing import TYPE_CHECKING, ParamSpec
@@ -39,13 +38,13 @@ from moorage.host.counting import ByteCounting
 from moorage.host.hooking import Hooking
 from moorage.host.inside import Inside
 from moorage.host.kernel import HostKernel, Until, Wanted, use_optimistic_addresses
+from moorage.host.persistence import Persistence
 from moorage.host.publisher import Publisher
-from moorage.host.signing import SignatureClock
+from moorage.host.sending import Sending
 from moorage.host.sockets import DhcpSocket, RouterSocket
-from moorage.host.state import Memory, StateError, StateFile
 from moorage.host.subject import Subject
 from moorage.host.transmission import Transmission
-from moorage.identity import Identities, Identity
+from moorage.identity import Identities
 from moorage.kernel.clock import ClockWatch
 from moorage.kernel.monitor import (
     AddressChanged,
@@ -121,17 +120,14 @@ class _HostDaemon:
     def __init__(self, config: HostConfig) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
-        config.state.mkdir(parents=True, exist_ok=True)
-        key_file = config.state / "host.key"
-        self._new_key = not key_file.exists()
-        key = Identity.load_or_create(key_file)
-        self._identities = Identities(key)
-        self._state = self._open_state()
+        self._persistence = Persistence(config.state, _now)
+        key = self._persistence.key
+        identities = Identities(key)
         self._complaints = Complaints(_log)
         self._kernel = HostKernel(_log.error)
         self._core = HostCore(
             config,
-            lambda domain: self._identities.of(domain).duid,
+            lambda domain: identities.of(domain).duid,
             key.secret_for(b"interface identifiers"),
             SystemRandom(),
         )
@@ -147,6 +143,7 @@ class _HostDaemon:
         )
         self._dhcp = DhcpSocket()
         self._routers = RouterSocket()
+        self._sending = Sending(self._dhcp, self._routers, identities, _now)
         self._destroyed = DestroyMonitor()
         self._monitor = NetlinkMonitor(
             [Group.LINK, Group.ADDRESS, Group.ROUTE, Group.RULE],
@@ -157,7 +154,6 @@ class _HostDaemon:
             [Group.NEIGHBOUR], except_port=self._kernel.neighbour_port
         )
         self._clock = ClockWatch()
-        self._signature_clock = SignatureClock()
         self._inputs: list[tuple[HasFileno, Callable[[], None]]] = [
             (self._dhcp, self._read_dhcp),
             (self._routers, self._read_routers),
@@ -178,7 +174,7 @@ class _HostDaemon:
         """Take up an earlier life and begin to listen."""
         now = _now()
         indices = {link.name: link.index for link in self._kernel.links.links()}
-        actions = self._core.restore(self._remember(indices, now))
+        actions = self._core.restore(self._persistence.load(indices.get))
         self._kernel.start(self._wanted(), now)
         self._counting.apply(self._core.quotas())
         self._do(actions)
@@ -217,31 +213,9 @@ class _HostDaemon:
             if timer is not None:
                 timer.cancel()
         self._core.sent(self._counting.used())
-        self._try(self._state.save, self._core.memory, self._name)
+        self._save()
         self._counting.close()
         self._hooking.close()
-
-    def _remember(self, indices: Mapping[str, int], now: float) -> Memory:
-        """Return what an earlier life left; say plainly what of it is lost."""
-        try:
-            memory = self._state.load(indices.get, now)
-        except StateError as error:
-            aside = self._state.put_aside()
-            _log.error("%s; moved to %s; Fixed addresses are asked back", error, aside)
-            memory = Memory(whole=False)
-        if not self._new_key:
-            return memory
-        if memory.leases:
-            _log.error(
-                "%s is gone and was made anew: networks will not serve the %d addresses of the old"
-                " key any longer",
-                self._config.state / "host.key",
-                len(memory.leases),
-            )
-        return replace(memory, whole=True)
-
-    def _open_state(self) -> StateFile:
-        return StateFile(self._config.state / "leases.json", time.time() - _now())
 
     # ---- input ---------------------------------------------------------------------------------
 
@@ -351,8 +325,7 @@ class _HostDaemon:
     def _read_clock(self) -> None:
         slept = self._clock.read()
         self._alarm.cancel()
-        # What is saved from now on is in terms of the time that it is now.
-        self._state = self._open_state()
+        self._persistence.clock_set()
         self._do(self._core.resumed(slept, _now()) if slept >= _NAP else [])
 
     def _recount(self, address: IPv6Address, known: set[int]) -> None:
@@ -406,7 +379,7 @@ class _HostDaemon:
                 case Publish(addresses):
                     self._publisher.start(addresses)
                 case Persist():
-                    self._try(self._state.save, self._core.memory, self._name)
+                    self._save()
                 case Tell(event):
                     self.inside.tell(event)
         self._hooking.publish(self._core.offered(_now()))
@@ -422,33 +395,14 @@ class _HostDaemon:
 
     def _send(self, transmission: Transmission) -> None:
         attachment = self._core.attachment(transmission.interface)
-        if attachment is None:
-            return
-        source = attachment.link_local
-        network = transmission.network_time
-        theirs = None if network is None else network.at(_now())
-        signed = self._identities.of(transmission.domain).sign(
-            transmission.message,
-            source,
-            self._signature_clock.time(time.time_ns() // 1000, theirs),
-            transmission.link_id,
-            attachment.mac,
-        )
-        # A link that goes away just now is told to us by the monitor.
-        with contextlib.suppress(OSError):
-            self._dhcp.send(signed, transmission.interface, source)
-        self.inside.metrics.sent(transmission.message.type)
+        if attachment is not None:
+            self._sending.transmit(transmission, attachment)
+            self.inside.metrics.sent(transmission.message.type)
 
     def _solicit(self, interface: int) -> None:
         attachment = self._core.attachment(interface)
-        if attachment is None:
-            return
-        # With our link-layer address in it, the router need not ask for it before it answers.
-        tell = attachment.mac and not attachment.optimistic
-        options = (nd.SourceLinkLayerAddress(attachment.mac),) if tell else ()
-        solicitation = nd.RouterSolicitation(options).encode()
-        with contextlib.suppress(OSError):
-            self._routers.solicit(solicitation, interface, attachment.link_local)
+        if attachment is not None:
+            self._sending.solicit(attachment)
 
     def _reconcile(self) -> None:
         self._try(self._kernel.reconcile, self._wanted(), _now())
@@ -475,8 +429,8 @@ class _HostDaemon:
         self._repair = None
         self._try(self._kernel.repair, self._wanted(), _now())
 
-    def _name(self, interface: int) -> str:
-        return self._core.interface_name(interface)
+    def _save(self) -> None:
+        self._try(self._persistence.save, self._core.memory, self._core.interface_name)
 
     def _try(self, operation: Callable[_P, None], *args: _P.args, **kwargs: _P.kwargs) -> None:
         """Do what the system may refuse without the daemon's end."""
