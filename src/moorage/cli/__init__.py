@@ -12,15 +12,15 @@ from moorage.lab.errors import LabError
 from moorage.management.client import ManagementError, NoDaemon, NotAllowed
 
 _COMMANDS: Final = {
-    "address": "Print an address of type SERVICE",
+    "address": "Print an address of type SERVICE.",
     "addresses": "List this host's addresses, with their types.",
     "bindings": "Show who holds which prefix, who anchors it, and where the host is served.",
     "completion": "Print what completes our commands in SHELL.",
-    "demo": "Play the message flow of the draft's section 4.2",
+    "demo": "Play the message flow of the draft's section 4.2 in network namespaces.",
     "doctor": "Try everything that is needed of this machine.",
     "events": "Show what happened on this host lately.",
     "host": "Run the host daemon: typed source addresses for the applications of this host.",
-    "lab": "Access routers, correspondents and mobile hosts in network namespaces",
+    "lab": "Access routers, correspondents and mobile hosts in network namespaces.",
     "router": "Run an access router, or look into a running one.",
     "sockets": "List who uses which of this host's addresses.",
     "status": "Show this host at a glance: its links, and how many addresses it has.",

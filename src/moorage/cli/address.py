@@ -15,7 +15,9 @@ from moorage.service import ServiceType
 @click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait for the network.")
 @click.option("--keep", is_flag=True, help="Keep the address until this command is ended (Ctrl-C).")
 def address(service: str, timeout: float | None, keep: bool) -> None:
-    """Print an address of type SERVICE, as in: curl --interface $(moorage address session-lasting)
+    """Print an address of type SERVICE.
+
+    As in: curl --interface $(moorage address session-lasting)
 
     It stays for the daemon's linger time after this command, and then for as long as a socket is
     bound to it.

@@ -64,7 +64,7 @@ def demo(
     output: Path,
     as_json: bool,
 ) -> None:
-    """Play the message flow of the draft's section 4.2 in network namespaces of this machine.
+    """Play the message flow of the draft's section 4.2 in network namespaces.
 
     Writes a report with a picture of every flow, a packet capture and what was observed. Ends with
     status 1 if any step is not as the draft says.

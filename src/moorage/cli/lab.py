@@ -25,7 +25,7 @@ _DEFAULT_TOPOLOGY = "two-routers"
 )
 @click.pass_context
 def lab(context: click.Context, name: str) -> None:
-    """Access routers, correspondents and mobile hosts in network namespaces of this machine."""
+    """Access routers, correspondents and mobile hosts in network namespaces."""
     context.obj = name
 
 
