@@ -21,7 +21,7 @@ ipv6only
 allowinterfaces wl0 wl1
 script /bin/true
 interface wl0
-ia_pd 1/::/64 wl1/0/64
+{delegation}
 interface wl1
 noipv6rs
 """
@@ -66,12 +66,16 @@ esac
 
 
 @contextmanager
-def dhcpcd(host: Node, options: Iterable[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
+def dhcpcd(
+    host: Node, options: Iterable[str] = (), delegation: str = "ia_pd 1/::/64 wl1/0/64"
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run dhcpcd, which does what the kernel does elsewhere: it takes advertisements in.
 
-    SIGALRM has it give back what it holds, and end. ``options`` are lines of its configuration.
+    SIGALRM has it give back what it holds, and end. ``options`` are lines of its configuration,
+    and ``delegation`` is the one that says what prefix it asks for, and what becomes of it.
     """
-    (host.folder / "dhcpcd.conf").write_text("\n".join([*options, _DHCPCD]))
+    settings = "\n".join([*options, _DHCPCD.format(delegation=delegation)])
+    (host.folder / "dhcpcd.conf").write_text(settings)
     command = f"{path_of('dhcpcd')} --nobackground -6 -f {network.NODE_FOLDER}/dhcpcd.conf wl0"
     with _own_folders(host, ["/var/lib/dhcpcd", "/run/dhcpcd"], f"exec {command}") as process:
         yield process

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.netns, pytest.mark.interop]
 CLIENTS: Final[list[Client]] = [dhcpcd, dhclient, networkd]
 QUICK: Final = {"probe_interval": 0.1, "hold": 3.0}
 """How soon a departure is noticed, or taken for granted."""
+AT_ONCE: Final = {"keyless": "always", **QUICK}
+"""Prefixes of clients without a key move with whoever asks."""
 SHORT: Final = {"session-lasting": {"t1": 2, "t2": 1000}}
 """Lifetimes that let a client renew while one looks."""
 
@@ -58,6 +60,10 @@ class Plain:
     def connect(self) -> Connection:
         """A connection from an address of the prefix, once there is one."""
         [source] = eventually(self.delegated)
+        return self.connect_from(source)
+
+    def connect_from(self, source: IPv6Address) -> Connection:
+        """A connection from an address, once there is a router."""
         eventually(lambda: self.scene.host.run(["ip", "-6", "route", "show", "default"]).stdout)
         return self.scene.connect_plainly(lambda near: near.bind((str(source), 0)))
 
@@ -142,6 +148,21 @@ def test_its_prefix_and_its_connections_survive_a_move(
         with host.connect() as connection:
             for _ in range(2):
                 host.move(client)
+                eventually(partial(host.is_served_again, connection))
+                assert connection.works()
+
+
+def test_a_bigger_prefix_moves_as_well(mark: str, tmp_path: Path) -> None:
+    """A /56, of which the client has an address in another part than the first."""
+    bigger = partial(dhcpcd, delegation="ia_pd 1/::/56 wl1/7/64")
+    with plain(tmp_path, prefix_lengths=[64, 56], **AT_ONCE) as host:
+        host.run(bigger)
+        with host.connect() as connection:
+            prefix = host.scene.binding(connection.source).prefix
+            assert prefix.prefixlen == 56
+            assert connection.source in IPv6Network((prefix[7 << 64], 64))
+            for _ in range(2):
+                host.move(bigger)
                 eventually(partial(host.is_served_again, connection))
                 assert connection.works()
 

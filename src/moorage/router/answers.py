@@ -124,11 +124,8 @@ def identity_associations(
 ) -> list[IaNa | IaPd]:
     """Return the associations that tell the outcomes, all with the same T1 and T2."""
     t1, t2 = _timers(outcomes, config)
-    exclude = config.dhcp.exclude
-    if not request.asks_for(PrefixExclude.option_code):
-        exclude = None
     return [
-        type(outcome.ia)(outcome.ia.iaid, t1, t2, _content(outcome, exclude))
+        type(outcome.ia)(outcome.ia.iaid, t1, t2, _content(outcome))
         for outcome in outcomes
         if not isinstance(outcome, Released)
     ]
@@ -148,13 +145,14 @@ def _timers(outcomes: Iterable[Outcome], config: RouterConfig) -> tuple[int, int
     return end, end
 
 
-def _content(outcome: Outcome, exclude: IPv6Network | None) -> tuple[Option, ...]:
+def _content(outcome: Outcome) -> tuple[Option, ...]:
     lease = _address if isinstance(outcome.ia, IaNa) else _prefix
     match outcome:
         case Granted(_, binding, preferred, valid, gone):
             given = lease(binding.prefix, preferred, valid)
-            if isinstance(given, IaPrefix) and exclude is not None:
-                given = _without(given, exclude)
+            if isinstance(given, IaPrefix) and binding.excluded_prefix is not None:
+                option = PrefixExclude.of(given.prefix, binding.excluded_prefix)
+                given = replace(given, options=(option,))
             return (given, *(lease(each, 0, 0) for each in gone))
         case Withdrawn(_, _, prefixes):
             return tuple([lease(each, 0, 0) for each in prefixes])
@@ -175,13 +173,6 @@ def _prefix(prefix: IPv6Network, preferred: int, valid: int) -> IaPrefix:
 
 def _address(address: IPv6Network, preferred: int, valid: int) -> IaAddr:
     return IaAddr(address.network_address, preferred, valid)
-
-
-def _without(lease: IaPrefix, exclude: IPv6Network) -> IaPrefix:
-    """Return a lease that says which part of it the client must not use (RFC 6603)."""
-    start = int(lease.prefix.network_address) | int(exclude.network_address)
-    part = IPv6Network((start, exclude.prefixlen))
-    return replace(lease, options=(PrefixExclude.of(lease.prefix, part),))
 
 
 _REASONS = {

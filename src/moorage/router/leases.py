@@ -8,6 +8,7 @@ from ipaddress import IPv6Network
 
 from moorage.router.authority import Claim, claim
 from moorage.router.config import Keyless, RouterConfig
+from moorage.router.exclusion import excluded_from, names_another_part
 from moorage.router.outcomes import (
     Association,
     Elsewhere,
@@ -147,7 +148,7 @@ class Lessor:
         if self._request.rejected:
             return Refused(ia, self._wanted(ia), RefusalReason.SIGNATURE_OR_TIME)
         binding = self._held(ia)
-        if binding is None or binding.prefix not in listed(ia):
+        if binding is None or binding.prefix not in listed(ia) or names_another_part(ia, binding):
             return Unbound(ia)
         objection = self._objection(ia, binding, binding.type)
         if objection is not None:
@@ -280,6 +281,7 @@ class Lessor:
             preferred_until=self._now + lifetimes.preferred,
             valid_until=self._now + lifetimes.valid,
             reconfigurable=self._reconfigurable,
+            excluded=excluded_from(prefix, self._request, self._config.dhcp.exclude),
         )
         # An address is of its link; who acts for our pool does not matter to it.
         self.changes.append(Create(binding, None if binding.is_address else self._at.epoch))
@@ -369,6 +371,7 @@ class Lessor:
             preferred_until=preferred_until,
             valid_until=valid_until,
             reconfigurable=self._reconfigurable,
+            excluded=excluded_from(binding.prefix, self._request, self._config.dhcp.exclude),
         )
         self.changes.append(Update(changed, binding.seq))
         return self._as_it_stands(ia, changed)

@@ -163,11 +163,17 @@ class Paths:
         return [] if ours_alone else self._on_link(binding, ROUTER_DOWN_TABLE)
 
     def _on_link(self, binding: Binding, table: int) -> list[Route]:
-        """To the host, by an address that it answers for, or that nobody has to answer for."""
+        """To the host, by an address that it answers for, or that nobody has to answer for.
+
+        A part that is excluded from what it is delegated is on the link itself.
+        """
         index = self._interfaces.get(binding.link or "")
         if index is None:
             return []
-        return [_route(binding.prefix, table, gateway=_gateway(binding), interface=index)]
+        routes = [_route(binding.prefix, table, gateway=_gateway(binding), interface=index)]
+        if binding.excluded_prefix is not None:
+            routes.append(_route(binding.excluded_prefix, table, interface=index))
+        return routes
 
     def _to_anchor(self, binding: Binding) -> list[Route]:
         """From the host: what has a source of this prefix, if the prefix is not ours."""

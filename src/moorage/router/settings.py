@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPV6LENGTH, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
@@ -42,8 +42,8 @@ class Dhcp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         sol_max_rt: longest time between two Solicits of a client; None: it is not told.
         inf_max_rt: the same for Information-requests.
         information_refresh_time: until a client without leases asks again.
-        exclude: the part of every delegated prefix that its client must not use, as it would be in
-            the prefix ``::/64``; told to clients that ask for it (RFC 6603).
+        exclude: length of the first part of a shorter prefix that stays with the link on which the
+            client is, if the client asks for that (RFC 6603); None: prefixes are whole.
         secret: a file with at least 16 random bytes, the same at all routers of the domain, that
             the keys of Reconfigure messages are made of; None: no client is reconfigured.
         declined: how long nobody gets an address that a client found to be in use.
@@ -53,16 +53,9 @@ class Dhcp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     sol_max_rt: MaxRt | None = None
     inf_max_rt: MaxRt | None = None
     information_refresh_time: Annotated[int, msgspec.Meta(ge=600, le=0xFFFFFFFF)] = 86_400
-    exclude: IPv6Network | None = None
+    exclude: Annotated[int, msgspec.Meta(ge=1, le=IPV6LENGTH)] | None = None
     secret: Path | None = None
     declined: Count = 86_400
-
-    def __post_init__(self) -> None:
-        """Check what types alone do not say."""
-        if self.exclude is not None and (
-            self.exclude.prefixlen <= 64 or not self.exclude.subnet_of(IPv6Network("::/64"))
-        ):
-            raise ValueError("exclude: must be a part of ::/64")
 
 
 class Standby(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

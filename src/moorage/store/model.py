@@ -78,6 +78,16 @@ class Binding:
     """The link-layer address of ``next_hop``, as the client's signature says; None: whichever
     neighbour discovery finds."""
 
+    excluded: int | None = None
+    """Length of the first part of the prefix, if that is for the client's link (RFC 6603)."""
+
+    @property
+    def excluded_prefix(self) -> IPv6Network | None:
+        """The part of the prefix that is not delegated, but used on the link to the client."""
+        if self.excluded is None:
+            return None
+        return IPv6Network((self.prefix.network_address, self.excluded))
+
     @property
     def is_address(self) -> bool:
         """Whether this is a single address, of use on its link alone."""

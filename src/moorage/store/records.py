@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPV6LENGTH, IPv6Address, IPv6Network
 from typing import Annotated, Final, Self
 
 import msgspec
@@ -40,6 +40,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     valid_until: _Time
     reconfigurable: bool = False
     mac: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{12}$")] | None = None
+    excluded: Annotated[int, msgspec.Meta(ge=1, le=IPV6LENGTH)] | None = None
 
     def __post_init__(self) -> None:
         """Check what types alone do not say."""
@@ -53,6 +54,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError("mac: must be null where next_hop is")
         if (self.serving is None) is (self.state is BindingState.ACTIVE):
             raise ValueError("serving: must be there if the state is active, and only then")
+        if self.excluded is not None and self.excluded <= self.prefix.prefixlen:
+            raise ValueError("excluded: must be a length beyond that of the prefix, or null")
 
     @classmethod
     def of(cls, binding: Binding) -> Self:
@@ -74,6 +77,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             valid_until=binding.valid_until,
             reconfigurable=binding.reconfigurable,
             mac=None if binding.mac is None else binding.mac.hex(),
+            excluded=binding.excluded,
         )
 
     def binding(self) -> Binding:
@@ -95,6 +99,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             valid_until=self.valid_until,
             reconfigurable=self.reconfigurable,
             mac=None if self.mac is None else bytes.fromhex(self.mac),
+            excluded=self.excluded,
         )
 
 

@@ -51,6 +51,7 @@ def binding_row(binding: Binding) -> Row:
         float(binding.valid_until),
         int(binding.reconfigurable),
         binding.mac,
+        binding.excluded,
     )
 
 
@@ -63,7 +64,8 @@ def binding_of(row: Row) -> Binding:
         RowError: no binding has such values.
     """
     address, length, client, iaid, kind, anchor, serving, link, next_hop, *rest = row
-    seq, key, last_time, state, preferred_until, valid_until, reconfigurable, mac = rest
+    seq, key, last_time, state, preferred_until, valid_until, *rest = rest
+    reconfigurable, mac, excluded = rest
     try:
         return Binding(
             prefix=IPv6Network((address, length)),
@@ -82,6 +84,7 @@ def binding_of(row: Row) -> Binding:
             valid_until=valid_until,
             reconfigurable=bool(reconfigurable),
             mac=mac,
+            excluded=excluded,
         )
     except ValueError as error:
         raise RowError(f"the binding of {address.hex()}/{length} is damaged: {error}") from error

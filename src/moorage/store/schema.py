@@ -136,6 +136,11 @@ ALTER TABLE binding ADD COLUMN mac BLOB;
 DELETE FROM change WHERE revision < (SELECT max(revision) FROM change)
 """
 
+_WITH_EXCLUDED: Final = """
+ALTER TABLE binding ADD COLUMN excluded INTEGER;
+DELETE FROM change WHERE revision < (SELECT max(revision) FROM change)
+"""
+
 _STEPS: Final = (
     _TABLES,
     _WITHOUT_ANCHORS,
@@ -143,6 +148,7 @@ _STEPS: Final = (
     _APPENDED,
     _LEASED,
     _WITH_MACS,
+    _WITH_EXCLUDED,
 )
 """What makes each version of the one before, from the empty file on; never changed, only added to.
 

@@ -58,12 +58,12 @@ _MOST_ROWS: Final = 64
 _Record = tuple[str, Row]
 """A write as the log knows it: its kind, and what it is about."""
 
-_INSERT_BINDING: Final = f"INSERT INTO binding VALUES ({', '.join(17 * '?')})"
+_INSERT_BINDING: Final = f"INSERT INTO binding VALUES ({', '.join(18 * '?')})"
 _INSERT_NEW: Final = "INSERT OR IGNORE INTO binding VALUES"
 _UPDATE_BINDING: Final = """
     UPDATE binding SET client = ?, iaid = ?, type = ?, anchor = ?, serving = ?, link = ?,
         next_hop = ?, seq = ?, key = ?, last_time = ?, state = ?, preferred_until = ?,
-        valid_until = ?, reconfigurable = ?, mac = ?
+        valid_until = ?, reconfigurable = ?, mac = ?, excluded = ?
     WHERE prefix = ? AND length = ? AND seq = ?"""
 _DELETE_BINDING: Final = "DELETE FROM binding WHERE prefix = ? AND length = ? AND seq = ?"
 _REPLACE_ROUTER: Final = f"INSERT OR REPLACE INTO router VALUES ({', '.join(6 * '?')})"

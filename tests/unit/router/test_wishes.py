@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Network
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from moorage.wire.dhcp6 import (
     Option,
     OptionRequest,
     Preference,
-    PrefixExclude,
     RapidCommit,
     ServerId,
     SolMaxRt,
@@ -81,17 +79,6 @@ async def test_the_refresh_time_is_for_those_without_leases() -> None:
     assert reply.first(InformationRefreshTime) == InformationRefreshTime(1200)
     leased = await ask(domain, MessageType.SOLICIT, wish, RapidCommit())
     assert leased.first(InformationRefreshTime) is None
-
-
-async def test_a_part_of_the_prefix_is_excluded_for_who_understands_that() -> None:
-    domain = with_dhcp(exclude=IPv6Network("0:0:0:0:ff00::/72"))
-    wish = OptionRequest((PrefixExclude.option_code,))
-    given = lease(await ask(domain, MessageType.SOLICIT, wish))
-    [option] = given.options
-    assert isinstance(option, PrefixExclude)
-    expected = IPv6Network((int(given.prefix[0]) | 0xFF00 << 48, 72))
-    assert option.within(given.prefix) == expected
-    assert lease(await ask(domain, MessageType.SOLICIT)).options == ()
 
 
 @pytest.mark.parametrize("kind", [MessageType.RENEW, MessageType.REBIND])

@@ -28,6 +28,9 @@ def consistent(binding: Binding) -> Binding:
         link=(binding.link or "acc0") if served else None,
         next_hop=(binding.next_hop or binding.prefix[0]) if served else None,
         mac=binding.mac if served else None,
+        excluded=excluded
+        if (excluded := binding.excluded or 0) > binding.prefix.prefixlen
+        else None,
     )
 
 
@@ -57,6 +60,7 @@ def test_a_line_is_as_people_write_it(binding: Binding) -> None:
         "valid_until": 1_700_007_200.25,
         "reconfigurable": False,
         "mac": None,
+        "excluded": None,
     }
 
 

@@ -59,6 +59,7 @@ bindings = st.builds(
     valid_until=times,
     reconfigurable=st.booleans(),
     mac=st.none() | st.binary(min_size=6, max_size=6),
+    excluded=st.none() | st.integers(65, 128),
 )
 changes = st.one_of(
     st.builds(Create, bindings, st.none() | st.integers(0, 2)),
