@@ -6,7 +6,7 @@ import select
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final, NamedTuple
 
@@ -14,8 +14,6 @@ from scapy.layers.inet import UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from moorage.kernel.links import NetlinkLinkTable
-from moorage.lab.lab import Node
 from moorage.lab.pcap import capture_socket
 from moorage.wire.dhcp6 import (
     ALL_RELAY_AGENTS_AND_SERVERS,
@@ -27,6 +25,7 @@ from moorage.wire.dhcp6 import (
 from tests.conformance.scene import Scene
 from tests.domain import ANY, ia, lease
 from tests.lab.endpoint import Endpoint
+from tests.lab.plain_host import mac_of
 
 _ALL_SERVERS_MAC: Final = "33:33:00:01:00:02"
 _INTERFACES: Final = {"ar1": "wl0", "ar2": "wl1"}
@@ -58,9 +57,9 @@ class Eavesdropper:
             membership = self._own[router].index.to_bytes(4, "little") + bytes([_PROMISCUOUS, 0])
             wire.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, membership + bytes(10))
             self._wires[router] = wire
-        self.victim = Disguise(mac_of(scene.host, "wl0"), self._address_of_the_victim())
+        self.victim = Disguise(scene.host.call(mac_of, "wl0"), self._address_of_the_victim())
         self.undisguised = {
-            router: Disguise(mac_of(node, name), self._own[router].source)
+            router: Disguise(node.call(mac_of, name), self._own[router].source)
             for router, name in _INTERFACES.items()
         }
 
@@ -81,7 +80,7 @@ class Eavesdropper:
 
     def send_packet(self, router: str, mac: bytes, packet: IPv6) -> None:
         """Send a packet through a router."""
-        self.send_to(router, mac, mac_of(self._scene.lab.node(router), "acc0"), packet)
+        self.send_to(router, mac, self._scene.lab.node(router).call(mac_of, "acc0"), packet)
 
     def send_to(self, router: str, mac: bytes, target: bytes, packet: IPv6) -> None:
         """Send a packet to a neighbour on the link of a router."""
@@ -138,14 +137,3 @@ class Eavesdropper:
         finally:
             over.set()
             thread.join()
-
-
-def mac_of(node: Node, name: str) -> bytes:
-    """The link-layer address of an interface."""
-
-    def inside() -> bytes:
-        with closing(NetlinkLinkTable()) as table:
-            [mac] = [link.mac for link in table.links() if link.name == name]
-            return mac
-
-    return node.call(inside)

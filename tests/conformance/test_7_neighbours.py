@@ -1,19 +1,21 @@
 """Draft section 7: who claims a host's link-local address gets none of its packets.
 
 Neighbour discovery is not signed, so Eve, on the links of both routers, can say of any address that
-it is hers. She does so all the time, in every way that a router listens to.
+it is hers, in every way that a router listens to.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import IPv6Address
 
 import pytest
 from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
     ICMPv6ND_NA,
     ICMPv6ND_NS,
     ICMPv6ND_RA,
@@ -24,9 +26,16 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import Ether
 
+from moorage.identity import NO_LINK, Identity
+from moorage.kernel.nftables import DropReason
+from moorage.service import ServiceType
+from moorage.wire.dhcp6 import MessageType, RapidCommit
 from tests.conformance.conftest import Stage
+from tests.conformance.eavesdropper import Disguise
+from tests.conformance.scene import Connection, eventually
 from tests.conformance.victim import ROUTERS, Victim, attacked
-from tests.lab.plain_host import interface
+from tests.domain import ANY, Client, ia
+from tests.lab.plain_host import dropped, interface
 
 pytestmark = pytest.mark.netns
 
@@ -63,6 +72,7 @@ def claims(address: IPv6Address, mac: bytes, router: IPv6Address) -> Iterator[by
 
 
 def router_on(victim: Victim, router: str) -> IPv6Address:
+    """The link-local address of a router on its access link."""
     return victim.scene.lab.node(router).call(interface, "acc0")[1]
 
 
@@ -96,24 +106,85 @@ def claimed(victim: Victim) -> Iterator[None]:
         thread.join()
 
 
-def caught(victim: Victim) -> list[bytes]:
-    """The host's packets that were sent to Eve."""
+def caught(victim: Victim, *connections: Connection) -> list[bytes]:
+    """The packets of the host's connections that were sent to Eve."""
     found: list[bytes] = []
+    theirs = {connection.source.packed for connection in connections}
     for router in ROUTERS:
         mine = victim.eve.undisguised[router].mac
         found += [
             frame
             for frame in victim.eve.heard(router)
-            if frame.startswith(mine) and frame[_DESTINATION] == victim.connection.source.packed
+            if frame.startswith(mine) and frame[_DESTINATION] in theirs
         ]
     return found
 
 
-def test_main(victim: Victim) -> None:
-    """7-g: who claims a host's address on its link gets none of its packets."""
-    with claimed(victim):
-        for _ in range(2):
+@pytest.mark.parametrize("goes_on", [False, True], ids=["for a moment", "all the time"])
+def test_who_claims_a_hosts_address_gets_none_of_its_packets(victim: Victim, goes_on: bool) -> None:
+    """7-g: packets go to the host that signed for them, whoever says that its address is his."""
+    scene = victim.scene
+    with ExitStack() as stack:
+        if goes_on:
+            stack.enter_context(claimed(victim))
+        else:
+            with claimed(victim):
+                pass
+        for _ in range(3):
             assert victim.connection.works()
-            victim.scene.move()
+            scene.move()
         assert victim.connection.works()
-    assert caught(victim) == []
+        another = stack.enter_context(scene.connect(ServiceType.SESSION_LASTING, on_net=True))
+        assert another.works()
+        assert caught(victim, victim.connection, another) == []
+
+
+def test_who_claims_a_hosts_address_does_not_send_as_the_host(victim: Victim) -> None:
+    """7-g: what a host has signed is where packets with its sources are taken from."""
+    scene, eve = victim.scene, victim.eve
+    router = scene.lab.node(scene.here)
+    packet = (
+        IPv6(src=str(victim.connection.source), dst=str(scene.destination)) / ICMPv6EchoRequest()
+    )
+    with claimed(victim):
+        before = dropped(router).get(DropReason.FORGED_SOURCE, 0)
+        eve.send_packet(scene.here, eve.undisguised[scene.here].mac, packet)
+        eventually(lambda: dropped(router).get(DropReason.FORGED_SOURCE, 0) > before)
+        assert victim.connection.works()
+
+
+def test_who_signs_for_himself_from_a_hosts_address_has_his_own_packets_only(
+    victim: Victim,
+) -> None:
+    """7-g: of two that use one link-local address, each with a key, both get what is their own."""
+    scene, eve = victim.scene, victim.eve
+    thief = Client(time.time, Identity.generate(), source=eve.victim.address)  # type: ignore[arg-type]
+    assert thief.identity is not None
+    solicit = thief.message(
+        MessageType.SOLICIT, [ia(1, ANY)], {1: ServiceType.FIXED}, options=[RapidCommit()]
+    )
+    for router in ROUTERS:
+        mac = eve.undisguised[router].mac
+        now = time.time_ns() // 1000
+        datagram = thief.identity.sign(solicit, thief.source, now, NO_LINK, mac)
+        eve.send_dhcp(router, Disguise(mac, thief.source), datagram)
+        eve.settle(router)
+    theirs = [binding for binding in scene.bindings() if binding.client == thief.duid]
+    assert [binding.next_hop for binding in theirs] == [eve.victim.address]
+    for _ in range(3):
+        assert victim.connection.works()
+        scene.lab.move("mn", scene.elsewhere)
+        eventually(lambda: {each.serving for each in victim.bindings()} == {scene.here})
+    assert victim.connection.works()
+    assert caught(victim, victim.connection) == []
+
+
+def test_a_host_that_changes_its_link_layer_address_says_so(victim: Victim) -> None:
+    """7-g: a host is sent to by the link-layer address that it has signed last."""
+    scene = victim.scene
+    mac = bytes.fromhex("02000000beef")
+    scene.host.run(["ip", "link", "set", "wl0", "address", mac.hex(":")])
+    eventually(lambda: [binding.mac for binding in victim.bindings()] == [mac])
+    assert victim.connection.works()
+    scene.move()
+    assert victim.connection.works()

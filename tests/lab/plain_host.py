@@ -53,6 +53,13 @@ def interface(name: str) -> tuple[int, IPv6Address]:
             monitor.read()
 
 
+def mac_of(name: str) -> bytes:
+    """The link-layer address of an interface."""
+    with closing(NetlinkLinkTable()) as table:
+        [mac] = [link.mac for link in table.links() if link.name == name]
+        return mac
+
+
 def set_up(prefix: IPv6Network, index: int, gateway: IPv6Address) -> None:
     """Make a host's address of a prefix, and send everything to a router."""
     with closing(NetlinkAddressTable()) as table, closing(NetlinkRouteTable(4)) as routes:
@@ -70,8 +77,10 @@ class Host(Client):
         stack: ExitStack,
         name: str = "wl0",
         identity: Identity | None = None,
+        names_mac: bool = False,
     ) -> None:
         self.index, self.source = lab.node("mn").call(interface, name)
+        self._mac = lab.node("mn").call(mac_of, name) if names_mac else b""
         who = Identity.generate() if identity is None else identity
         super().__init__(time.time, who, source=self.source)  # type: ignore[arg-type]
         self.node = lab.node("mn")
@@ -81,7 +90,8 @@ class Host(Client):
 
     def sign(self, message: Message, link_id: bytes = bytes(8)) -> bytes:
         assert self.identity is not None
-        return self.identity.sign(message, self.source, time.time_ns() // 1000, link_id)
+        now = time.time_ns() // 1000
+        return self.identity.sign(message, self.source, now, link_id, self._mac)
 
     def send(self, data: bytes) -> None:
         """Send to the servers of the link."""

@@ -64,12 +64,13 @@ def test_a_host_that_is_gone_is_missed_by_who_sends_to_it(lab: Lab) -> None:
     assert reached(lab, prefix)
 
 
-def test_a_host_that_is_gone_is_missed_although_nobody_sends(lab: Lab) -> None:
+@pytest.mark.parametrize("names_mac", [False, True], ids=["keeps its MAC secret", "signs its MAC"])
+def test_a_host_that_is_gone_is_missed_although_nobody_sends(lab: Lab, names_mac: bool) -> None:
     lab.daemon("ar1").start(probe_interval=0.2)
     router = lab.node("ar1")
     router.call(notice_departures_soon)
     with ExitStack() as stack:
-        prefix = Host(lab, stack).obtain()
+        prefix = Host(lab, stack, names_mac=names_mac).obtain()
     lab.detach("mn", "wl0")
     await_routes(router, goes(prefix, RouteKind.BLACKHOLE))
     lab.attach("mn", "wl0", "ar1")

@@ -148,6 +148,7 @@ class Interfaces:
             return [HostForgotten(name, entry.address)]
         if entry.state & NeighbourState.FAILED:
             return [HostLeft(name, entry.address)]
-        if not entry.mac:
+        # A question, which may be our own and name the address that it goes to, is no answer.
+        if not entry.mac or entry.state & NeighbourState.PROBE:
             return []
         return [HostHeard(name, entry.address, entry.mac)]

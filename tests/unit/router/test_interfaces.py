@@ -90,6 +90,7 @@ def test_hosts_are_heard_and_lost() -> None:
     heard = NeighbourChanged(2, HOST, MAC, REACHABLE)
     assert found.take(heard) == [HostHeard("acc0", HOST, MAC)]
     assert found.take(NeighbourChanged(2, HOST, b"", NeighbourState.INCOMPLETE)) == []
+    assert found.take(NeighbourChanged(2, HOST, MAC, NeighbourState.PROBE)) == []
     assert found.take(NeighbourChanged(2, HOST, MAC, FAILED)) == [HostLeft("acc0", HOST)]
     assert found.take(NeighbourChanged(2, HOST, b"", NeighbourState.NONE)) == [
         HostForgotten("acc0", HOST)
