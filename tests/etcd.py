@@ -32,6 +32,7 @@ class Authority:
     """Issues certificates for members and clients of a cluster into a folder."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _common_name("authority")
@@ -84,6 +85,8 @@ class Cluster:
     ) -> None:
         """Choose ports; nothing runs yet."""
         self.folder = folder
+        self.user = ""
+        """Name and password, with a colon between, that `ctl` logs in with."""
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         with ExitStack() as stack:
             ports = iter([stack.enter_context(_free_port()) for _ in range(2 * len(names))])
@@ -160,6 +163,8 @@ class Cluster:
         command = [path_of("etcdctl"), f"--endpoints={where.client_url}"]
         if (files := where.certificates) is not None:
             command += [f"--cacert={files.ca}", f"--cert={files.certificate}", f"--key={files.key}"]
+        if self.user:
+            command.append(f"--user={self.user}")
         return subprocess.run(
             [*command, *arguments],
             env={"ETCDCTL_API": "3"},
@@ -190,8 +195,7 @@ class Cluster:
         """Write the file by which a store finds the cluster, and return its path."""
         path = self.folder / name
         settings: dict[str, object] = {"endpoints": self.endpoints, **more}
-        lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
-        path.write_text("\n".join(lines) + "\n")
+        path.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in settings.items()))
         return path
 
     def url(self, prefix: str = "/moorage/") -> str:
@@ -201,10 +205,13 @@ class Cluster:
 
 @contextmanager
 def running(
-    folder: Path, names: Sequence[str] = ("m1",), authority: Authority | None = None
+    folder: Path,
+    names: Sequence[str] = ("m1",),
+    authority: Authority | None = None,
+    election: int = 500,
 ) -> Iterator[Cluster]:
     """A cluster, started and, at the end, stopped."""
-    cluster = Cluster(folder, names, authority)
+    cluster = Cluster(folder, names, authority, election)
     try:
         cluster.start()
         yield cluster
@@ -218,6 +225,12 @@ def _free_port() -> Iterator[int]:
     with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
         sock.bind((HOST, 0))
         yield sock.getsockname()[1]
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml(each)}' for key, each in value.items())} }}"
+    return json.dumps(value, default=str)
 
 
 def _common_name(name: str) -> x509.Name:

@@ -41,6 +41,7 @@ _REQUIRE_LEADER: Final = ("hasleader", "true")
 """Has a member that is cut off from the others say so, instead of keeping us waiting."""
 
 _OLD_TOKEN: Final = "revision of auth store is old"
+_NOT_SENT: Final = ("failed to connect to all addresses", "etcdserver: no leader")
 _COMPACTED: Final = "required revision has been compacted"
 
 
@@ -92,9 +93,10 @@ class Connection:
     def __init__(self, name: str, config: EtcdConfig) -> None:
         """Connect to nobody yet; ``name`` stands for the store in errors."""
         self.name = name
+        self.endpoints = config.endpoints
         self.closed: asyncio.Event = asyncio.Event()
         self._config = config
-        self._endpoints = cycle(config.endpoints)
+        self._next_endpoint = cycle(config.endpoints)
         self._session: Session | None = None
         self._connecting = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
@@ -131,20 +133,33 @@ class Connection:
                     raise self.error(error) from error
             await asyncio.sleep(_PAUSE)
 
+    async def ask(self, endpoint: str, method: Method, request: Any) -> Any:
+        """Call a method at one member, once, and return its response.
+
+        Raises:
+            StoreError: it does not answer, or the answer is an error.
+        """
+        session = None
+        try:
+            session = await self._connect(endpoint)
+            return await method(session.channel)(
+                request, timeout=self._patience, metadata=session.metadata
+            )
+        except grpc.aio.AioRpcError as error:
+            raise self.error(error) from error
+        finally:
+            if session is not None:
+                await session.channel.close()
+
     async def _connected(self) -> Session:
         """Return the session in use, made if there is none."""
         async with self._connecting:
             if self._session is None:
-                self._session = await self.connect(next(self._endpoints))
+                self._session = await self._connect(next(self._next_endpoint))
             return self._session
 
-    async def connect(self, endpoint: str) -> Session:
-        """Return a new session with a member.
-
-        Raises:
-            AioRpcError: it does not let us in.
-            StoreError: a file of ours cannot be used.
-        """
+    async def _connect(self, endpoint: str) -> Session:
+        """Return a new session with a member."""
         channel = self._channel(endpoint)
         try:
             return Session(endpoint, channel, (_REQUIRE_LEADER, *await self._token(channel)))
@@ -228,8 +243,8 @@ def passes(error: grpc.aio.AioRpcError) -> bool:
 
 def _may_have_happened(error: grpc.aio.AioRpcError) -> bool:
     """Whether what was asked for may have been carried out, or may still be."""
-    return error.code() in (
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.CANCELLED,
+    why = error.details() or ""
+    return not (
+        error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+        or any(reason in why for reason in (_OLD_TOKEN, *_NOT_SENT))
     )

@@ -34,3 +34,18 @@ def keep(channel: Any) -> Any:
             stream.cancel()
 
     return ask
+
+
+def members(channel: Any) -> Any:
+    """Return the method that tells who belongs to the cluster."""
+    return rpc.ClusterStub(channel).MemberList
+
+
+def status(channel: Any) -> Any:
+    """Return the method by which a member tells how it is."""
+    return rpc.MaintenanceStub(channel).Status
+
+
+def alarms(channel: Any) -> Any:
+    """Return the method that tells what holds up the cluster."""
+    return rpc.MaintenanceStub(channel).Alarm

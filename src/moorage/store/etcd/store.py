@@ -25,12 +25,14 @@ from moorage import config as configuration
 from moorage.config import ConfigError
 from moorage.store.etcd.config import EtcdConfig
 from moorage.store.etcd.connection import Connection, RevisionGone
-from moorage.store.etcd.layout import Layout, pack_anchor, range_end
+from moorage.store.etcd.layout import Layout, pack_anchor, pack_prefix, range_end
 from moorage.store.etcd.methods import grant, keep, read, transact
 from moorage.store.etcd.plan import Commit, KeyValue, holding, registration
+from moorage.store.etcd.survey import survey
 from moorage.store.etcd.watch import follow
 from moorage.store.model import Anchor, Binding, Router
 from moorage.store.protocol import (
+    BindingChanged,
     Change,
     Conflict,
     Delete,
@@ -215,8 +217,29 @@ class EtcdStore:
 
     async def describe(self) -> dict[str, str | int]:
         """Return what an operator may want to know of the cluster, after a check of its content."""
-        self._connection.check_open()
-        return {}
+        keys = await self._of_one_revision(self._check)
+        return {"keys": keys, **await survey(self._connection)}
+
+    async def _check(self) -> int:
+        """Check that what is stored can be read and fits together; return how many keys that is."""
+        revision = await self._revision()
+        expected: dict[bytes, bytes] = {}
+        keys = 0
+        async for kvs in self._pages(self._layout.state, revision):
+            keys += len(kvs)
+            with self._damage():
+                for kv in kvs:
+                    match self._layout.event_of(revision, kv.key, kv.value):
+                        case BindingChanged(_, binding):
+                            expected[self._layout.entry(binding)] = pack_prefix(binding.prefix)
+        keys += len(expected)
+        async for kvs in self._pages(self._layout.index, revision):
+            for kv in kvs:
+                if expected.pop(kv.key, None) != kv.value:
+                    raise StoreError(f"{self._connection.name}: damaged: {kv.key!r} is wrong")
+        for key in expected:
+            raise StoreError(f"{self._connection.name}: damaged: {key!r} is missing")
+        return keys
 
     async def close(self) -> None:
         """Wait for the calls under way, end the watches, let go of the cluster."""
