@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,6 +17,7 @@ from moorage import config as configuration
 from moorage.router.config import RouterConfig
 from moorage.service import ServiceType
 from moorage.store import open_store
+from moorage.store.migrate import Migration, NotEmpty, differences
 from moorage.store.model import BindingState
 from moorage.store.protocol import BindingStore, Conflict, Snapshot, StoreError
 
@@ -60,20 +63,30 @@ def use(work: Callable[[BindingStore], Coroutine[Any, Any, T]], *, create: bool 
     if url is None:
         place = meta.get(f"{__name__}.config", _DEFAULT_CONFIG)
         url = configuration.load(place, RouterConfig).store
-    if url == "memory:":
-        raise click.ClickException("memory: is a store inside the router, which nobody else reads")
 
     async def run() -> T:
-        store = open_store(url, create=create)
-        try:
+        async with _opened(url, create=create) as store:
             return await work(store)
-        finally:
-            await store.close()
 
+    return _run(run())
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
-        return asyncio.run(run())
+        return asyncio.run(work)
     except (StoreError, Conflict) as error:
         raise click.ClickException(str(error)) from None
+
+
+@asynccontextmanager
+async def _opened(url: str, *, create: bool = False) -> AsyncIterator[BindingStore]:
+    if url == "memory:":
+        raise click.ClickException("memory: is a store inside the router, which nobody else reads")
+    store = open_store(url, create=create)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 @click.group()
@@ -98,6 +111,80 @@ def status(as_json: bool) -> None:
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         click.echo(f"{name:{width}}  {value}")
+
+
+@store.command()
+@click.argument("source")
+@click.argument("target")
+@click.option(
+    "--follow", is_flag=True, help="Go on with what happens in SOURCE, until Ctrl-C or SIGTERM."
+)
+def migrate(source: str, target: str, follow: bool) -> None:
+    """Copy everything from the store SOURCE to TARGET, which is empty, and compare them.
+
+    Both are URLs: sqlite:PATH, or etcd:PATH with a cluster's configuration.
+    """
+
+    async def run() -> list[str]:
+        async with _opened(source) as first, _opened(target, create=True) as second:
+            migration = Migration(first, second)
+            await migration.begin()
+            if follow:
+                await _until_told(migration.follow())
+            copied = await migration.converge()
+            click.echo(_amount(copied))
+            return differences(await first.snapshot(), await second.snapshot())
+
+    try:
+        _report(_run(run()))
+    except NotEmpty:
+        raise click.ClickException(f"{target}: is not empty") from None
+
+
+@store.command()
+@click.argument("first")
+@click.argument("second")
+def compare(first: str, second: str) -> None:
+    """Show what two stores do not have alike; exit status 1 if there is anything.
+
+    Both are URLs: sqlite:PATH, or etcd:PATH with a cluster's configuration.
+    """
+
+    async def run() -> list[str]:
+        async with _opened(first) as one, _opened(second) as other:
+            return differences(await one.snapshot(), await other.snapshot())
+
+    _report(_run(run()))
+
+
+async def _until_told(work: Coroutine[Any, Any, None]) -> None:
+    """Do some work until SIGINT or SIGTERM."""
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(told.wait())
+    await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if working.done():
+        working.result()
+    working.cancel()
+    await asyncio.wait((working,))
+
+
+def _amount(snapshot: Snapshot) -> str:
+    return (
+        f"revision {snapshot.revision}: {len(snapshot.bindings)} bindings,"
+        f" {len(snapshot.anchors)} anchors and {len(snapshot.routers)} routers copied"
+    )
+
+
+def _report(found: Sequence[str]) -> None:
+    """Show what differs; raise ClickException if anything does."""
+    for line in found:
+        click.echo(line)
+    if found:
+        raise click.ClickException(f"{len(found)} differences")
+    click.echo("no differences")
 
 
 def _content(snapshot: Snapshot) -> dict[str, Any]:

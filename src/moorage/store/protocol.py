@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Network
-from typing import Protocol
+from typing import Final, Protocol
 
 from moorage.store.model import Anchor, Binding, Router
 
@@ -126,6 +126,9 @@ class Delete:
 
 Change = Create | Update | Delete
 
+MOST_CHANGES: Final = 32
+"""Changes in one commit that every engine takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -238,7 +241,8 @@ class BindingStore(Protocol):
     async def commit_each(self, commits: Sequence[Sequence[Change]]) -> list[int | Conflict]:
         """Do each of ``commits``, none of them empty, as `commit` does, but wait once for all.
 
-        Returns the revision or the conflict of each.
+        Those that are about the same prefix, or the same client, are done in their order. Returns
+        the revision or the conflict of each.
 
         Raises:
             ValueError: two changes of one commit are about the same prefix.

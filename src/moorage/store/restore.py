@@ -10,11 +10,16 @@ from typing import Final
 
 from moorage.config import ConfigError
 from moorage.store.model import Anchor, Binding
-from moorage.store.protocol import BindingStore, Conflict, Create, Hold, Update
+from moorage.store.protocol import (
+    MOST_CHANGES,
+    BindingStore,
+    Conflict,
+    Create,
+    Hold,
+    Update,
+)
 
 _ATTEMPTS: Final = 5
-_PORTION: Final = 100
-"""Changes in one commit: nobody else's commit waits long, and every engine takes so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,5 +153,5 @@ def _check_names(
 
 
 def _portions(changes: list[Create | Update]) -> Iterable[list[Create | Update]]:
-    for start in range(0, len(changes), _PORTION):
-        yield changes[start : start + _PORTION]
+    for start in range(0, len(changes), MOST_CHANGES):
+        yield changes[start : start + MOST_CHANGES]
