@@ -191,8 +191,10 @@ def encode_route(route: Route, protocol: int) -> bytes:
         0,
     )
     return head + b"".join(
-        nested(kind, value) if kind in _NESTED else attribute(kind, value)
-        for kind, value in _attributes(route).items()
+        [
+            nested(kind, value) if kind in _NESTED else attribute(kind, value)
+            for kind, value in _attributes(route).items()
+        ]
     )
 
 

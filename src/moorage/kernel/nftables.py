@@ -227,6 +227,7 @@ def _attached_elements(member: Attachment) -> tuple[bytes, ...]:
     return (nft.element(key + member.prefix.network_address.packed),)
 
 
+@cache
 def _interface_key(name: str) -> bytes:
     return name.encode().ljust(nft.Kind.INTERFACE_NAME.size, b"\0")
 

@@ -12,7 +12,7 @@ import msgspec
 
 from moorage.config import ConfigError, changed
 from moorage.management.config import RouterManagement
-from moorage.router.settings import Announce, Count, Dhcp, LimitTable, RelayAgent, Standby
+from moorage.router.settings import FIELDS, Announce, Count, Dhcp, LimitTable, RelayAgent, Standby
 from moorage.service import ServiceType
 from moorage.store.model import Anchor, Router
 from moorage.wire.dhcp6 import DuidUuid
@@ -145,7 +145,7 @@ class LifetimeTable(
 
     def of(self, kind: ServiceType) -> Lifetimes:
         """Return the lifetimes of one type."""
-        lifetimes: Lifetimes = getattr(self, kind.name.lower())
+        lifetimes: Lifetimes = getattr(self, FIELDS[kind])
         return lifetimes
 
 

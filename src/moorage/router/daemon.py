@@ -286,6 +286,7 @@ class _RouterDaemon:
                     self._forwarding.update([binding.prefix])
                     self._expiry.note(binding, before)
                     self._account.changed(before, binding)
+                    self._set_timer()
             case BindingGone(_, prefix):
                 before = self._binding(prefix)
                 if self._mirror.learn(event, time.time()):
@@ -306,7 +307,6 @@ class _RouterDaemon:
                 if self._mirror.learn(event, time.time()):
                     self._survey()
                     self.inside.tell(AnchorHeld(anchor.id, anchor.pool, anchor.holder))
-        self._set_timer()
 
     def prepare(self, changes: Sequence[Change]) -> None:
         """Be ready for what comes as soon as others hear of our changes."""
@@ -349,9 +349,7 @@ class _RouterDaemon:
     # ---- time ----------------------------------------------------------------------------------
 
     def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """See that `_poll` is called in time; a call too many does no harm."""
         fading = self._mirror.next_timer()
         due = min(
             self._expiry.next_timer,
@@ -361,9 +359,15 @@ class _RouterDaemon:
         if due < inf:
             # The clock may be set meanwhile.
             delay = min(max(0.0, due - time.time()), _LONGEST_SLEEP)
-            self._timer = self._loop.call_later(delay, self._poll)
+            at = self._loop.time() + delay
+            if self._timer is not None:
+                if self._timer.when() <= at:
+                    return
+                self._timer.cancel()
+            self._timer = self._loop.call_at(at, self._poll)
 
     def _poll(self) -> None:
+        self._timer = None
         now = time.time()
         if self._mirror.anchors.forget(now):
             self._survey()

@@ -8,7 +8,7 @@ number.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address
@@ -80,7 +80,7 @@ class Inbox:
         self._bucket = Bucket(rate)
         self._known: deque[Work] = deque()
         self._strangers: deque[Work] = deque()
-        self._of_client: Counter[bytes] = Counter()
+        self._of_client: dict[bytes, int] = {}
         self._under_way = 0
         self._strangers_under_way = 0
 
@@ -96,7 +96,7 @@ class Inbox:
             return TooMany.OF_STRANGERS
         if len(self._known if known else self._strangers) >= _QUEUED:
             return TooMany.IN_ALL
-        if client and self._of_client[client] >= _OF_ONE_CLIENT:
+        if client and self._of_client.get(client, 0) >= _OF_ONE_CLIENT:
             return TooMany.OF_ONE_CLIENT
         return None
 
@@ -107,7 +107,7 @@ class Inbox:
     def put(self, arrival: Arrival, client: bytes, known: bool) -> None:
         """Take in an arrival that is not refused."""
         if client:
-            self._of_client[client] += 1
+            self._of_client[client] = self._of_client.get(client, 0) + 1
         (self._known if known else self._strangers).append(Work(arrival, client, known))
 
     def take(self) -> Work | None:
@@ -130,6 +130,6 @@ class Inbox:
         if not work.known:
             self._strangers_under_way -= 1
         if work.client:
-            self._of_client[work.client] -= 1
-            if not self._of_client[work.client]:
-                del self._of_client[work.client]
+            left = self._of_client.pop(work.client) - 1
+            if left:
+                self._of_client[work.client] = left

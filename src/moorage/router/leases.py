@@ -338,13 +338,12 @@ class Lessor:
         return None
 
     def _draw(self, ia: Association) -> IPv6Network | None:
-        mine = {each.prefix for each in (*self.changes, *self._at.bindings)}
-
-        def taken(prefix: IPv6Network) -> bool:
-            return prefix in mine or self._at.taken(prefix)
-
         supply = self._supply(ia)
-        return None if supply is None else supply.draw(self._request.client, ia, taken)
+        return None if supply is None else supply.draw(self._request.client, ia, self._is_taken)
+
+    def _is_taken(self, prefix: IPv6Network) -> bool:
+        mine = (*self.changes, *self._at.bindings)
+        return any(each.prefix == prefix for each in mine) or self._at.taken(prefix)
 
     def _carry_on(self, ia: Association, binding: Binding) -> Granted:
         """Serve the binding here and from now."""
@@ -377,15 +376,9 @@ class Lessor:
         return self._as_it_stands(ia, changed)
 
     def _as_it_stands(self, ia: Association, binding: Binding) -> Granted:
-        def remaining(until: float) -> int:
-            return max(0, round(until - self._now))
-
-        return Granted(
-            ia,
-            binding,
-            remaining(binding.preferred_until),
-            remaining(binding.valid_until),
-        )
+        preferred = max(0, round(binding.preferred_until - self._now))
+        valid = max(0, round(binding.valid_until - self._now))
+        return Granted(ia, binding, preferred, valid)
 
     def _retire(self, binding: Binding, quarantine: float | None = None) -> None:
         proof = self._request.proof

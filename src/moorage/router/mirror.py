@@ -132,6 +132,8 @@ class Mirror:
                 known = self._bindings.get(binding.prefix)
                 if known is not None and revision <= known.revision:
                     return False
+                if known is not None:
+                    self.holdings.remove(known.binding)
                 self._put(known, revision, binding, now)
                 return True
             case BindingGone(revision, prefix):
@@ -153,9 +155,6 @@ class Mirror:
                 former, until = before, now + LINGER
             elif before.serving is not None:
                 quiet, until = True, now + self.hold
-        replaced = self._bindings.get(binding.prefix)
-        if replaced is not None:
-            self.holdings.remove(replaced.binding)
         self.holdings.add(binding)
         self._bindings[binding.prefix] = Known(revision, binding, former, quiet, until)
         if former or quiet:

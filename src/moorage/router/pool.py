@@ -36,23 +36,24 @@ class Pool:
         turn: int = 0,
         turns: int = 1,
     ) -> None:
-        self._network = network
         self._start = int(network.network_address)
         self._length = length
         self._block = length if block is None else block
         self._turn = turn
         self._turns = turns
         self._within = length - self._block
-        blocks = 1 << (self._block - network.prefixlen)
-        self.size: Final = -(-(blocks - turn) // turns) << self._within
+        self._blocks = 1 << (self._block - network.prefixlen)
+        self.size: Final = -(-(self._blocks - turn) // turns) << self._within
         self._random = source or random.SystemRandom()
 
     def __contains__(self, prefix: IPv6Network) -> bool:
         """Whether ``prefix`` is one of the parts."""
-        if prefix.prefixlen != self._length or not prefix.subnet_of(self._network):
-            return False
         number = (int(prefix.network_address) - self._start) >> (IPV6LENGTH - self._block)
-        return number % self._turns == self._turn
+        return (
+            prefix.prefixlen == self._length
+            and 0 <= number < self._blocks
+            and number % self._turns == self._turn
+        )
 
     def draw(self, taken: Callable[[IPv6Network], bool]) -> IPv6Network | None:
         """Return a part that is not ``taken``, or None when the pool is full.

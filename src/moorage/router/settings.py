@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from ipaddress import IPV6LENGTH, IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from moorage.service import ServiceType
+
+FIELDS: Final = {kind: kind.name.lower() for kind in ServiceType}
+"""What belongs to a type in tables that have something for every type."""
 
 MaxRt = Annotated[int, msgspec.Meta(ge=60, le=86_400)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -119,5 +122,5 @@ class LimitTable(
 
     def of(self, kind: ServiceType) -> Limits:
         """Return the limits of one type."""
-        limits: Limits = getattr(self, kind.name.lower())
+        limits: Limits = getattr(self, FIELDS[kind])
         return limits

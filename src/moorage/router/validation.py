@@ -151,7 +151,6 @@ _REQUIRED: Final = {
     )
     for kind, column in _COLUMNS.items()
 }
-_OF_A_SERVER: Final = frozenset({Verdict.OURS, Verdict.OURS_IF_ANY})
 
 
 def admit(message: Message, server_duid: bytes) -> Message:
@@ -167,25 +166,31 @@ def admit(message: Message, server_duid: bytes) -> Message:
     seen: set[int] = set()
     for option in message.options:
         code = option.option_code
-        verdict = column.get(code, Verdict.TAKEN)
-        if verdict is Verdict.IGNORED:
+        verdict = column.get(code, _T)
+        if verdict is _I:
             continue
-        if verdict is Verdict.FATAL:
+        if verdict is _X:
             raise Discarded(f"{message.type.name} with option {code}")
         if code in seen and code in OPTIONS and code not in REPEATABLE:
             raise Discarded(f"{message.type.name} with option {code} twice")
-        if verdict in _OF_A_SERVER and option != ServerId(server_duid):
-            raise Discarded(f"{message.type.name} for another server")
+        if verdict is _O or verdict is _M:
+            _check_server(message.type, option, server_duid)
         seen.add(code)
         kept.append(option)
     for code in _REQUIRED[message.type] - seen:
         raise Discarded(f"{message.type.name} without option {code}")
-    _check_names(message.type, kept)
+    if len(seen) < len(kept):
+        _check_names(message.type, kept)
     return (
         message
         if len(kept) == len(message.options)
         else Message(message.type, message.transaction_id, tuple(kept))
     )
+
+
+def _check_server(kind: MessageType, option: Option, server_duid: bytes) -> None:
+    if not isinstance(option, ServerId) or option.duid != server_duid:
+        raise Discarded(f"{kind.name} for another server")
 
 
 def _check_names(kind: MessageType, options: list[Option]) -> None:

@@ -16,9 +16,12 @@ from typing import Any, Final, Self, TypeVar
 from moorage.store.model import Binding, Router
 from moorage.store.notify import Doorbell
 from moorage.store.protocol import (
+    BindingChanged,
+    BindingGone,
     Change,
     Compacted,
     Conflict,
+    Delete,
     Event,
     Hold,
     Snapshot,
@@ -49,12 +52,14 @@ class SqliteStore:
     changes by inotify, so the file system must be local.
     """
 
-    def __init__(self, path: str, writer: Writer, reader: sqlite3.Connection) -> None:
-        """Use what `open` has opened."""
+    def __init__(self, path: str, keep: int, reader: sqlite3.Connection) -> None:
+        """Use the connection that `open` has opened, and open another one for writing."""
         self._path = path
-        self._writer = writer
+        self._keep = keep
+        self._writer = Writer(path, keep, self._ring)
         self._reader = reader
         self._doorbells: set[Doorbell] = set()
+        self._own: dict[int, Sequence[Change]] = {}
         self._closed = False
 
     @classmethod
@@ -71,7 +76,7 @@ class SqliteStore:
             raise StoreError(f"{path}: no such file")
         reader = connect(path)
         try:
-            return cls(path, Writer(path, keep), reader)
+            return cls(path, keep, reader)
         except StoreError:
             reader.close()
             raise
@@ -96,12 +101,22 @@ class SqliteStore:
         if not changes:
             (revision,) = self._read(_value, _LAST_REVISION)
             return int(revision)
-        return await self._write(distinct(changes))
+        [outcome] = await self.commit_each([changes])
+        return _revision(outcome)
 
     async def commit_each(self, commits: Sequence[Sequence[Change]]) -> list[int | Conflict]:
         """Do each of the commits, or not; return revisions and conflicts."""
         self._check_open()
-        return await self._writer.submit(tuple([distinct(changes) for changes in commits]))
+        wanted = [distinct(changes) for changes in commits]
+        outcomes = await self._writer.submit(wanted)
+        if self._doorbells:
+            # To read them again costs as much as to make them; but no watch sees more than the log.
+            if len(self._own) >= self._keep:
+                self._own.clear()
+            for changes, outcome in zip(wanted, outcomes, strict=True):
+                if not isinstance(outcome, Conflict):
+                    self._own[outcome] = changes
+        return outcomes
 
     async def register(self, router: Router) -> int:
         """Add a router or replace what is known of it, and return the revision."""
@@ -142,13 +157,16 @@ class SqliteStore:
         (part,) = self._read(_value, "SELECT max(part) FROM change WHERE revision = ?", (after,))
         if part is None:
             raise Compacted(after)
-        seen = after, part
+        seen, whole = (after, part), True
         with store_errors(self._path):
             doorbell = Doorbell(self._path, f"{self._path}-wal")
         self._doorbells.add(doorbell)
         try:
             while not self._closed:
-                logged = self._logged(seen)
+                logged = self._echoed(seen[0]) if whole else []
+                if not logged:
+                    logged = self._logged(seen)
+                    whole = len(logged) < _WINDOW
                 for place, event in logged:
                     yield event
                     seen = place
@@ -182,10 +200,14 @@ class SqliteStore:
     async def close(self) -> None:
         """Finish the commits under way, end the watches, close the file."""
         self._closed = True
-        for doorbell in self._doorbells:
-            doorbell.ring()
+        self._ring()
         self._reader.close()
         await asyncio.to_thread(self._writer.close)
+
+    def _ring(self) -> None:
+        """Wake the watches."""
+        for doorbell in self._doorbells:
+            doorbell.ring()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -197,12 +219,29 @@ class SqliteStore:
         with store_errors(self._path):
             return [decode(row) for row in self._reader.execute(statement, parameters)]
 
+    def _echoed(self, revision: int) -> list[tuple[_Place, Event]]:
+        """Return the events after a revision, as long as they are of our own commits."""
+        found: list[tuple[_Place, Event]] = []
+        while self._own and next(iter(self._own)) <= revision:
+            del self._own[next(iter(self._own))]
+        for following in range(revision + 1, revision + 1 + len(self._own)):
+            if following not in self._own:
+                break
+            for part, change in enumerate(self._own[following]):
+                found.append(((following, part), _event(following, change)))
+        return found
+
     def _logged(self, seen: _Place) -> list[tuple[_Place, Event]]:
-        """Return the next events after one of the log, each with its place."""
+        """Return the next events after one of the log, each with its place.
+
+        Those of our own commits come after their submitters were told, who know what to make of
+        many at once.
+        """
         logged = self._read(
             _event_at,
-            "SELECT * FROM change WHERE (revision, part) > (?, ?) ORDER BY revision, part LIMIT ?",
-            (*seen, _WINDOW),
+            "SELECT * FROM change WHERE (revision, part) > (?, ?) AND revision < ?"
+            " ORDER BY revision, part LIMIT ?",
+            (*seen, self._writer.first_untold, _WINDOW),
         )
         # The log has no gaps and loses its oldest rows first: what is seen went before what is not.
         if not self._read(_value, "SELECT 1 FROM change WHERE (revision, part) = (?, ?)", seen):
@@ -225,9 +264,20 @@ class SqliteStore:
     async def _write(self, writes: tuple[Write, ...]) -> int:
         self._check_open()
         [outcome] = await self._writer.submit((writes,))
-        if isinstance(outcome, Conflict):
-            raise outcome
-        return outcome
+        return _revision(outcome)
+
+
+def _revision(outcome: int | Conflict) -> int:
+    if isinstance(outcome, Conflict):
+        raise outcome
+    return outcome
+
+
+def _event(revision: int, change: Change) -> Event:
+    """Return the event that a change becomes."""
+    if isinstance(change, Delete):
+        return BindingGone(revision, change.prefix)
+    return BindingChanged(revision, change.binding)
 
 
 def _value(row: Row) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -17,11 +19,13 @@ from moorage.store.schema import connect, version_of
 from moorage.store.transaction import Transaction, Write
 
 _GROUP_SIZE: Final = 256
+_NO_REVISION: Final = (1 << 63) - 1
+"""Higher than any: the highest number that SQLite has."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    commits: tuple[tuple[Write, ...], ...]
+    commits: Sequence[Sequence[Write]]
     outcomes: asyncio.Future[list[int | Conflict]]
 
 
@@ -34,22 +38,24 @@ class Writer:
     afresh.
     """
 
-    def __init__(self, path: str, keep: int) -> None:
+    def __init__(self, path: str, keep: int, settled: Callable[[], None]) -> None:
         """Open the file and start the thread; the log keeps the last ``keep`` revisions.
+
+        ``settled`` is called on the event loop whenever submitters have gone on.
 
         Raises:
             StoreError: see `moorage.store.schema.connect`.
         """
         self._path = path
         self._keep = keep
+        self._settled = settled
+        self._untold: deque[int] = deque()
         self._connection = connect(path)
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"writer of {path}", daemon=True)
         self._thread.start()
 
-    def submit(
-        self, commits: tuple[tuple[Write, ...], ...]
-    ) -> asyncio.Future[list[int | Conflict]]:
+    def submit(self, commits: Sequence[Sequence[Write]]) -> asyncio.Future[list[int | Conflict]]:
         """Queue commits; the result is the revision or conflict of each, or a `StoreError`.
 
         Needs a running event loop.
@@ -57,6 +63,11 @@ class Writer:
         job = _Job(commits, asyncio.get_running_loop().create_future())
         self._jobs.put(job)
         return job.outcomes
+
+    @property
+    def first_untold(self) -> int:
+        """The first revision whose submitter has not gone on yet; without one, higher than all."""
+        return self._untold[0] if self._untold else _NO_REVISION
 
     def close(self) -> None:
         """Finish what was submitted and end the thread; blocks meanwhile."""
@@ -97,7 +108,7 @@ class Writer:
                 ring(self._path)
         loop = group[0].outcomes.get_loop()
         with suppress(RuntimeError):  # the loop is closed, and nobody waits
-            loop.call_soon_threadsafe(_settle, wanted, outcomes)
+            loop.call_soon_threadsafe(self._settle, wanted, outcomes)
 
     def _transact(self, group: list[_Job]) -> list[list[int | Conflict]]:
         """Do all jobs in one transaction and return each one's revisions and conflicts."""
@@ -105,19 +116,30 @@ class Writer:
         execute("BEGIN IMMEDIATE")
         version_of(self._connection, self._path)  # a later program may have changed the tables
         (revision,) = execute("SELECT max(revision) FROM change").fetchone()
-        transaction = Transaction(self._connection, revision)
-        done = iter(transaction.do(commit for job in group for commit in job.commits))
-        transaction.log(self._keep)
-        execute("COMMIT")
+        self._untold.append(revision + 1)
+        try:
+            transaction = Transaction(self._connection, revision)
+            done = iter(transaction.do(commit for job in group for commit in job.commits))
+            transaction.log(self._keep)
+            execute("COMMIT")
+        except BaseException:
+            self._untold.pop()
+            raise
         return [[*islice(done, len(job.commits))] for job in group]
 
+    def _settle(self, jobs: list[_Job], outcomes: list[list[int | Conflict]] | StoreError) -> None:
+        """Tell those who still wait how their commits ended."""
+        for number, job in enumerate(jobs):
+            if job.outcomes.done():
+                continue
+            if isinstance(outcomes, StoreError):
+                job.outcomes.set_exception(outcomes)
+            else:
+                job.outcomes.set_result(outcomes[number])
+        if not isinstance(outcomes, StoreError):
+            # Behind the submitters, who go on in the loop's next round.
+            asyncio.get_running_loop().call_soon(self._told)
 
-def _settle(jobs: list[_Job], outcomes: list[list[int | Conflict]] | StoreError) -> None:
-    """Tell those who still wait how their commits ended."""
-    for number, job in enumerate(jobs):
-        if job.outcomes.done():
-            continue
-        if isinstance(outcomes, StoreError):
-            job.outcomes.set_exception(outcomes)
-        else:
-            job.outcomes.set_result(outcomes[number])
+    def _told(self) -> None:
+        self._untold.popleft()
+        self._settled()

@@ -15,11 +15,8 @@ class Layout:
         """Describe the part ``where`` (see WireError) by ``fields``, a format of `struct`."""
         self.where: Final = where
         self._struct = struct.Struct("!" + fields)
-
-    @property
-    def size(self) -> int:
+        self.size: Final = self._struct.size
         """Bytes that all fields take."""
-        return self._struct.size
 
     def pack(self, *values: Any) -> bytes:
         """Return ``values`` as bytes.

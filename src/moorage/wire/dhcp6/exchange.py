@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Final, Self
 
 from moorage.wire.layout import Layout
@@ -134,5 +135,6 @@ class InfMaxRt(_MaxRt):
     option_code: ClassVar[int] = 83
 
 
+@lru_cache(maxsize=64)
 def _codes(count: int) -> Layout:
     return Layout("DHCPv6 option request", f"{count}H")

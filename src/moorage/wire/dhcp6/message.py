@@ -178,8 +178,8 @@ def client_of(datagram: bytes) -> bytes | None:
 def _body(datagram: bytes, start: int, code: int) -> bytes | None:
     """Return the body of the first option ``code`` from ``start`` on, if it is all there."""
     while start + 4 <= len(datagram):
-        end = start + 4 + int.from_bytes(datagram[start + 2 : start + 4], "big")
-        if int.from_bytes(datagram[start : start + 2], "big") == code:
+        end = start + 4 + (datagram[start + 2] << 8 | datagram[start + 3])
+        if datagram[start] << 8 | datagram[start + 1] == code:
             return datagram[start + 4 : end] if end <= len(datagram) else None
         start = end
     return None
