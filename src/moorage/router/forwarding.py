@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from itertools import chain
@@ -21,6 +21,7 @@ from moorage.kernel.reconcile import (
 from moorage.kernel.routes import Add, Route, RouteTable, Seg6Encap
 from moorage.management.metrics import Distribution
 from moorage.router.config import RouterConfig
+from moorage.router.groups import Groups
 from moorage.router.mirror import Known, Mirror
 from moorage.router.next_hop import NextHop, NextHops, link_local_of, next_hops
 from moorage.router.paths import NO_TRACES, Paths, Place, Traces
@@ -62,7 +63,7 @@ class Forwarding:
         self._done: dict[IPv6Network, Known] = {}
         self._prepared: dict[IPv6Network, list[Route]] = {}
         self._failed: set[Route] = set()
-        self._at: dict[Place, dict[IPv6Network, None]] = {}
+        self._at: Groups[Place, IPv6Network] = Groups()
         self.reconciled = Distribution()
         """How long it took to make everything as it should be."""
 
@@ -103,7 +104,7 @@ class Forwarding:
     def _survey(self) -> tuple[list[Route], Members]:
         """Go through all bindings; return which routes and members of the filter should be."""
         self._done = {}
-        self._at = {}
+        self._at = Groups()
         routes = self._paths.standing()
         served: list[Served] = []
         attached: list[Attachment] = []
@@ -169,7 +170,7 @@ class Forwarding:
         """The host at ``place`` has this link-layer address."""
         if self._macs.get(place) == mac:
             return
-        before = {prefix: self._present(prefix) for prefix in self._at.get(place, ())}
+        before = {prefix: self._present(prefix) for prefix in self._at.of(place)}
         self._macs[place] = mac
         self._change(before, [self._present(prefix) for prefix in before])
 
@@ -184,18 +185,18 @@ class Forwarding:
 
     def restore(self, link: str, hop: IPv6Address) -> None:
         """Put a next hop back that somebody has changed or removed, if it is in use."""
-        at = self._at.get((link, link_local_of(hop)), ())
+        at = self._at.of((link, link_local_of(hop)))
         routes = chain(*(self._present(prefix).routes for prefix in at))
         self._hops.add(each for each in next_hops(routes) if each[1] == hop)
 
     def at(self, place: Place) -> list[Known]:
         """Return the bindings that a host has, or had a moment ago, on one of our links."""
-        found = map(self._mirror.get, self._at.get(place, ()))
+        found = map(self._mirror.get, self._at.of(place))
         return [known for known in found if known is not None]
 
-    def places(self) -> KeysView[Place]:
+    def places(self) -> Collection[Place]:
         """Return where there are hosts on our links, or were a moment ago."""
-        return self._at.keys()
+        return self._at
 
     def sends(self, packet: Tunnelled) -> bool:
         """Return whether one of our routes encapsulates packets like this."""
@@ -244,7 +245,7 @@ class Forwarding:
             places = [
                 (self._names.get(interface, ""), link_local_of(hop)) for interface, hop in hops
             ]
-            prefixes = {prefix for place in places for prefix in self._at.get(place, ())}
+            prefixes = {prefix for place in places for prefix in self._at.of(place)}
             used = [self._present(prefix).routes for prefix in prefixes.union(self._prepared)]
             self._hops.remove(hops - next_hops(chain(*used)))
 
@@ -253,12 +254,9 @@ class Forwarding:
     ) -> None:
         for place in before:
             if place not in after:
-                others = self._at.get(place, {})
-                others.pop(prefix, None)
-                if not others:
-                    self._at.pop(place, None)
+                self._at.discard(place, prefix)
         for place in after:
-            self._at.setdefault(place, {})[prefix] = None
+            self._at.add(place, prefix)
 
     def _note(self, failures: Sequence[Failure]) -> None:
         """Complain of what failed, and do not take it for done."""

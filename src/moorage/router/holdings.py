@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from ipaddress import IPv6Network
 
+from moorage.router.groups import Groups
 from moorage.service import ServiceType
 from moorage.store.model import Binding
 
@@ -13,14 +14,14 @@ class Holdings:
     """An index of bindings, kept up to date by whoever keeps the bindings."""
 
     def __init__(self) -> None:
-        self._of_client: dict[bytes, tuple[IPv6Network, ...]] = {}
+        self._of_client: Groups[bytes, IPv6Network] = Groups()
         self._all: Counter[str] = Counter()
         self._held: Counter[tuple[str, ServiceType]] = Counter()
         self._lengths: Counter[tuple[str, int]] = Counter()
 
     def of_client(self, client: bytes) -> tuple[IPv6Network, ...]:
         """Return what a DUID has bindings of, released ones among them."""
-        return self._of_client.get(client, ())
+        return tuple(self._of_client.of(client))
 
     def given(self, anchor: str, kind: ServiceType | None) -> int:
         """Return how many bindings of a type are held that a router anchors.
@@ -39,17 +40,14 @@ class Holdings:
 
     def add(self, binding: Binding) -> None:
         """There is one more binding."""
-        prefixes = self._of_client.get(binding.client, ())
-        self._of_client[binding.client] = (*prefixes, binding.prefix)
+        self._of_client.add(binding.client, binding.prefix)
         self._all[binding.anchor] += 1
         self._lengths[binding.anchor, binding.prefix.prefixlen] += 1
         self._held[binding.anchor, binding.type] += binding.held
 
     def remove(self, binding: Binding) -> None:
         """There is one less."""
-        prefixes = self._of_client.pop(binding.client)
-        if left := tuple([prefix for prefix in prefixes if prefix != binding.prefix]):
-            self._of_client[binding.client] = left
+        self._of_client.discard(binding.client, binding.prefix)
         self._all[binding.anchor] -= 1
         self._lengths[binding.anchor, binding.prefix.prefixlen] -= 1
         self._held[binding.anchor, binding.type] -= binding.held
