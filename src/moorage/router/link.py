@@ -19,6 +19,9 @@ from moorage.wire.errors import WireError
 
 _AT_ONCE = 64
 """Messages that are read from a socket before anything else may happen."""
+_SETTLED_AT_ONCE = 2
+"""Groups of messages that the store is asked about at a time: one is written, one waits for that.
+What comes meanwhile is the next group. Each costs the store and the kernel a transaction."""
 
 
 class LinkServer:
@@ -43,6 +46,7 @@ class LinkServer:
         self._complaints = complaints
         self._loop = asyncio.get_running_loop()
         self._inbox = Inbox(config.new_clients)
+        self._pending: list[tuple[Work, Draft]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._advertiser = Advertiser(
@@ -98,17 +102,17 @@ class LinkServer:
         self._answer_some()
 
     def _answer_some(self) -> None:
-        pending: list[tuple[Work, Draft]] = []
         while (work := self._inbox.take()) is not None:
             found = self._draft(work)
             if isinstance(found, Draft):
-                pending.append((work, found))
+                self._pending.append((work, found))
             else:
                 self._done(work, found)
-        if pending:
-            task = self._loop.create_task(self._settle(pending))
+        if self._pending and len(self._tasks) < _SETTLED_AT_ONCE:
+            task = self._loop.create_task(self._settle(self._pending))
+            self._pending = []
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._settled)
 
     def _draft(self, work: Work) -> Draft | bytes | None:
         try:
@@ -124,7 +128,11 @@ class LinkServer:
         finally:
             for (work, _), reply in zip(pending, replies, strict=True):
                 self._done(work, reply)
-        self._answer_some()
+
+    def _settled(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():  # by `close`
+            self._answer_some()
 
     def _done(self, work: Work, reply: bytes | None) -> None:
         self._inbox.done(work)
