@@ -131,6 +131,18 @@ def test_the_routers_configuration_names_the_store(store: str, tmp_path: Path) -
         assert len(output(*command).splitlines()) == 2
 
 
+def test_without_a_configuration_it_is_said_how_to_name_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "router.toml"
+    monkeypatch.setattr("moorage.cli.store._DEFAULT_CONFIG", missing)
+    result = run("bindings")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"Error: {missing}: no such file; name the store by --config FILE or --store URL\n",
+    )
+
+
 def test_what_is_exported_can_be_imported(store: str, tmp_path: Path) -> None:
     file, new = str(tmp_path / "all.jsonl"), f"sqlite:{tmp_path / 'new.db'}"
     assert output("bindings", "export", "--store", store, file) == ""

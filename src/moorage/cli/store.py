@@ -61,8 +61,7 @@ def use(work: Callable[[BindingStore], Coroutine[Any, Any, T]], *, create: bool 
     meta = click.get_current_context().meta
     url = meta.get(f"{__name__}.store")
     if url is None:
-        place = meta.get(f"{__name__}.config", _DEFAULT_CONFIG)
-        url = configuration.load(place, RouterConfig).store
+        url = configuration.load(_config(meta.get(f"{__name__}.config")), RouterConfig).store
 
     async def run() -> T:
         async with _opened(url, create=create) as store:
@@ -87,6 +86,14 @@ async def _opened(url: str, *, create: bool = False) -> AsyncIterator[BindingSto
         yield store
     finally:
         await store.close()
+
+
+def _config(named: Path | None) -> Path:
+    if named is None and not _DEFAULT_CONFIG.exists():
+        raise configuration.ConfigError(
+            f"{_DEFAULT_CONFIG}: no such file; name the store by --config FILE or --store URL"
+        )
+    return named or _DEFAULT_CONFIG
 
 
 @click.group()
