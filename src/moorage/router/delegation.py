@@ -11,12 +11,13 @@ from moorage.router.answers import answer
 from moorage.router.leases import Lessor, Situation
 from moorage.router.outcomes import Association, Elsewhere, Outcome, Refused
 from moorage.router.request import Request
-from moorage.router.supply import listed, on_link
+from moorage.router.supply import on_link
 from moorage.router.validation import Discarded
 from moorage.store.protocol import Change
 from moorage.wire.dhcp6 import (
     IaNa,
     IaPd,
+    IaTa,
     Message,
     MessageType,
     Option,
@@ -38,6 +39,17 @@ _TREATMENT: Final[Mapping[MessageType, Callable[[Lessor, Association], Outcome]]
 
 _ACKNOWLEDGED: Final = frozenset({MessageType.RELEASE, MessageType.DECLINE})
 """Messages whose answer says Success as a whole (RFC 8415 sections 18.3.7 and 18.3.8)."""
+
+
+_NO_TEMPORARY: Final[Mapping[MessageType, Status]] = {
+    MessageType.SOLICIT: Status.NO_ADDRS_AVAIL,
+    MessageType.REQUEST: Status.NO_ADDRS_AVAIL,
+    MessageType.RENEW: Status.NO_BINDING,
+    MessageType.RELEASE: Status.NO_BINDING,
+    MessageType.DECLINE: Status.NO_BINDING,
+}
+"""What is answered about each IA_TA. RFC 9915 lets a server pass the option over; that leaves a
+client of RFC 8415 without an answer. A Rebind goes to all servers: it is another one's matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +80,8 @@ def decide(request: Request, situation: Situation) -> Decision:
         return _plainly(request, (), situation)
     if kind is MessageType.CONFIRM:
         return _plainly(request, (_confirmation(request),), situation)
-    associations = _associations(request)
-    if not associations and kind not in _ACKNOWLEDGED:
+    associations, temporary = _associations(request), _temporary(request.message)
+    if not (associations or temporary or kind in _ACKNOWLEDGED):
         raise Discarded(f"{kind.name} for nothing that we have")
     lessor = Lessor(request, situation)
     treat = _TREATMENT[kind]
@@ -90,7 +102,7 @@ def decide(request: Request, situation: Situation) -> Decision:
             options.append(RapidCommit())
         else:
             answered, changes = MessageType.ADVERTISE, ()
-    reply = answer(request, answered, options, outcomes, situation)
+    reply = answer(request, answered, [*options, *temporary], outcomes, situation)
     refused = tuple([outcome for outcome in outcomes if isinstance(outcome, Refused)])
     return Decision(changes, reply, frozenset(lessor.waiting), refused)
 
@@ -111,13 +123,24 @@ def _associations(request: Request) -> list[Association]:
     return found
 
 
+def _temporary(message: Message) -> list[IaTa]:
+    """Return what is said of the associations of temporary addresses: we have none."""
+    status = _NO_TEMPORARY.get(message.type)
+    if status is None:
+        return []
+    said = StatusCode(status, "no temporary addresses are assigned")
+    return [IaTa(ia.iaid, (said,)) for ia in message.every(IaTa)]
+
+
 def _is_later(outcome: Outcome) -> bool:
     return isinstance(outcome, Refused) and outcome.reason is RefusalReason.TRY_LATER
 
 
 def _confirmation(request: Request) -> StatusCode:
     """Whether all addresses are of the client's link (RFC 8415 section 18.3.3)."""
-    addresses = [lease for ia in request.message.every(IaNa) for lease in listed(ia)]
+    message = request.message
+    associations: list[IaNa | IaTa] = [*message.every(IaNa), *message.every(IaTa)]
+    addresses = [IPv6Network(lease.address) for ia in associations for lease in ia.addresses]
     networks = request.place.segment.networks
     if not addresses or not networks:
         raise Discarded("CONFIRM of addresses that nothing can be said about")

@@ -17,6 +17,7 @@ from moorage.wire.dhcp6 import (
     ElapsedTime,
     IaNa,
     IaPd,
+    IaTa,
     InfMaxRt,
     InformationRefreshTime,
     InterfaceId,
@@ -37,9 +38,8 @@ from moorage.wire.dhcp6 import (
     VendorOpts,
 )
 
-IA_TA: Final = 4
 SERVER_UNICAST: Final = 12
-"""Option codes that RFC 9915 has made obsolete; we neither read nor send them."""
+"""Option code that RFC 9915 has made obsolete; we neither read nor send it."""
 
 
 class Discarded(Exception):
@@ -102,7 +102,7 @@ OPTIONS: Final[Mapping[int, tuple[Verdict, ...]]] = {
     ClientId.option_code:               (_N, _N, _N, _N, _N, _N, _N, _T),
     ServerId.option_code:               (_X, _O, _X, _O, _X, _O, _O, _M),
     IaNa.option_code:                   (_T, _T, _T, _T, _T, _T, _T, _X),
-    IA_TA:                              (_I, _I, _I, _I, _I, _I, _I, _X),
+    IaTa.option_code:                   (_T, _T, _T, _T, _T, _T, _T, _X),
     IaPd.option_code:                   (_T, _T, _I, _T, _T, _T, _T, _X),
     OptionRequest.option_code:          (_T, _T, _I, _T, _T, _I, _I, _T),
     Preference.option_code:             (_I, _I, _I, _I, _I, _I, _I, _I),
@@ -125,8 +125,8 @@ OPTIONS: Final[Mapping[int, tuple[Verdict, ...]]] = {
 # fmt: on
 
 REPEATABLE: Final = frozenset(
-    kind.option_code for kind in (IaNa, IaPd, VendorClass, VendorOpts)
-) | {IA_TA}
+    kind.option_code for kind in (IaNa, IaTa, IaPd, VendorClass, VendorOpts)
+)
 """The options that may come more than once in a message; with two of another it is discarded
 (RFC 8415 section 21)."""
 
@@ -196,7 +196,9 @@ def _check_server(kind: MessageType, option: Option, server_duid: bytes) -> None
 def _check_names(kind: MessageType, options: list[Option]) -> None:
     """Refuse two associations of one kind with one IAID: they could not be told apart."""
     names = [
-        (option.option_code, option.iaid) for option in options if isinstance(option, IaNa | IaPd)
+        (option.option_code, option.iaid)
+        for option in options
+        if isinstance(option, IaNa | IaTa | IaPd)
     ]
     if len(set(names)) != len(names):
         raise Discarded(f"{kind.name} with two associations of one IAID")

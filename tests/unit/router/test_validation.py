@@ -11,7 +11,6 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from moorage.router.validation import (
-    IA_TA,
     MESSAGES,
     OPTIONS,
     REPEATABLE,
@@ -29,6 +28,7 @@ from moorage.wire.dhcp6 import (
     IaNa,
     IaPd,
     IaPrefix,
+    IaTa,
     InfMaxRt,
     InformationRefreshTime,
     InterfaceId,
@@ -109,7 +109,7 @@ SAMPLES: dict[str, Option] = {
     "Client": CLIENT,
     "Server": OURS,
     "IA_NA": IaNa(1, 0, 0),
-    "IA_TA": UnknownOption(IA_TA, bytes(4)),
+    "IA_TA": IaTa(1),
     "IA_PD": IaPd(1, 0, 0),
     "ORO": OptionRequest((17,)),
     "Pref": Preference(1),
@@ -150,9 +150,6 @@ FATAL: dict[MessageType, tuple[str, ...]] = {
 }
 """Section 16: with any of these, too."""
 
-OBSOLETE = ("IA_TA",)
-"""Allowed by appendix B, and passed over by us (RFC 9915)."""
-
 
 def cells() -> list[tuple[MessageType, str, bool]]:
     """Message, option, and whether appendix B has a star there."""
@@ -185,7 +182,7 @@ def test_every_cell(kind: MessageType, name: str, allowed: bool) -> None:
     left = judge(kind, *others, option)
     if name in FATAL.get(kind, ()):
         assert left is None
-    elif allowed and name not in OBSOLETE:
+    elif allowed:
         assert left == Message(kind, 1, (*others, option))
     else:
         assert left == Message(kind, 1, others)
@@ -227,10 +224,11 @@ def test_an_information_request_may_name_us_or_nobody() -> None:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_what_may_come_once_and_what_more_often(name: str) -> None:
     option = SAMPLES[name]
-    again = IaNa(2, 0, 0) if name == "IA_NA" else IaPd(2, 0, 0) if name == "IA_PD" else option
+    others: dict[str, Option] = {"IA_NA": IaNa(2, 0, 0), "IA_TA": IaTa(2), "IA_PD": IaPd(2, 0, 0)}
+    again = others.get(name, option)
     left = judge(MessageType.REQUEST, *NEEDS[MessageType.REQUEST], option, again)
     starred = ("REQUEST", name, True) in {(k.name, n, a) for k, n, a in cells()}
-    if starred and name not in OBSOLETE:
+    if starred:
         assert (left is not None) == (option.option_code in REPEATABLE)
     else:
         assert left == Message(MessageType.REQUEST, 1, NEEDS[MessageType.REQUEST])
@@ -240,6 +238,7 @@ def test_what_may_come_once_and_what_more_often(name: str) -> None:
 def test_two_associations_of_one_name(kind: type[IaNa] | type[IaPd]) -> None:
     assert judge(MessageType.SOLICIT, CLIENT, kind(1, 0, 0), kind(1, 0, 0)) is None
     assert judge(MessageType.SOLICIT, CLIENT, kind(1, 0, 0), kind(2, 0, 0)) is not None
+    assert judge(MessageType.SOLICIT, CLIENT, IaTa(1), IaTa(1)) is None
     # Addresses and prefixes have names of their own.
     assert judge(MessageType.SOLICIT, CLIENT, IaNa(1, 0, 0), IaPd(1, 0, 0)) is not None
 

@@ -18,6 +18,7 @@ from moorage.wire.dhcp6 import (
     IaNa,
     IaPd,
     IaPrefix,
+    IaTa,
     Option,
     Status,
     StatusCode,
@@ -28,7 +29,7 @@ from moorage.wire.dhcp6 import (
 from moorage.wire.dhcp6.option import decoders
 from moorage.wire.errors import WireError
 
-KNOWN = decoders(IaNa, IaPd)
+KNOWN = decoders(IaNa, IaTa, IaPd)
 
 GOLDEN_PD = bytes.fromhex(
     "0019"  # option-code: IA_PD
@@ -160,8 +161,9 @@ prefixes = st.builds(
     | st.builds(
         IaPd, iaid=u32, t1=u32, t2=u32, options=st.lists(prefixes | inner, max_size=3).map(tuple)
     )
+    | st.builds(IaTa, iaid=u32, options=st.lists(addresses | inner, max_size=3).map(tuple))
 )
-def test_everything_survives(option: IaNa | IaPd) -> None:
+def test_everything_survives(option: IaNa | IaTa | IaPd) -> None:
     assert decode_options(encode_options([option]), KNOWN) == (option,)
 
 
@@ -185,9 +187,11 @@ def test_association_inside_an_association_is_not_looked_into() -> None:
     assert isinstance(ia.options[0], UnknownOption)
 
 
-@pytest.mark.parametrize(("option", "size"), [(IaNa, 12), (IaPd, 12), (IaAddr, 24), (IaPrefix, 25)])
+@pytest.mark.parametrize(
+    ("option", "size"), [(IaNa, 12), (IaTa, 4), (IaPd, 12), (IaAddr, 24), (IaPrefix, 25)]
+)
 def test_truncation_is_refused(
-    option: type[IaNa] | type[IaPd] | type[IaAddr] | type[IaPrefix], size: int
+    option: type[IaNa] | type[IaTa] | type[IaPd] | type[IaAddr] | type[IaPrefix], size: int
 ) -> None:
     for shorter in range(size):
         with pytest.raises(WireError, match="DHCPv6 IA"):

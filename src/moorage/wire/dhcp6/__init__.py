@@ -22,7 +22,7 @@ from moorage.wire.dhcp6.exchange import (
     SolMaxRt,
 )
 from moorage.wire.dhcp6.exclude import PrefixExclude
-from moorage.wire.dhcp6.ia import IaAddr, IaNa, IaPd, IaPrefix
+from moorage.wire.dhcp6.ia import IaAddr, IaNa, IaPd, IaPrefix, IaTa
 from moorage.wire.dhcp6.identifiers import ClientId, ServerId
 from moorage.wire.dhcp6.message import (
     ALL_RELAY_AGENTS_AND_SERVERS,
@@ -78,6 +78,7 @@ __all__ = [
     "IaNa",
     "IaPd",
     "IaPrefix",
+    "IaTa",
     "InfMaxRt",
     "InformationRefreshTime",
     "InterfaceId",

@@ -1,4 +1,4 @@
-"""Identity associations and their leases (RFC 8415 sections 21.4, 21.6, 21.21 and 21.22).
+"""Identity associations and their leases (RFC 8415 sections 21.4 to 21.6, 21.21 and 21.22).
 
 Times are seconds, 0xFFFFFFFF is forever. That T1 is not after T2 and preferred not longer than
 valid are rules for the receiver of a message, not for its format.
@@ -26,6 +26,8 @@ from moorage.wire.layout import Layout
 # IAID, T1, T2
 _IA_NA: Final = Layout("DHCPv6 IA_NA", "III")
 _IA_PD: Final = Layout("DHCPv6 IA_PD", "III")
+# IAID
+_IA_TA: Final = Layout("DHCPv6 IA_TA", "I")
 # address, preferred, valid
 _IA_ADDR: Final = Layout("DHCPv6 IA address", "16s II")
 # preferred, valid, prefix length, address
@@ -144,3 +146,28 @@ class IaPd(_IdentityAssociation):
     def prefixes(self) -> tuple[IaPrefix, ...]:
         """The prefixes of this association."""
         return self.every(IaPrefix)
+
+
+@dataclass(frozen=True, slots=True)
+class IaTa(OptionHolder):
+    """Identity association for temporary addresses; obsolete since RFC 9915."""
+
+    option_code: ClassVar[int] = 4
+    inside: ClassVar[Decoders] = decoders(IaAddr, StatusCode)
+    iaid: int
+    options: tuple[Option, ...] = ()
+
+    def encode(self) -> bytes:
+        """Return the option's body; see `Option.encode`."""
+        return _IA_TA.pack(self.iaid) + encode_options(self.options)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the option with the body ``data``; see `KnownOption.decode`."""
+        (iaid,), rest = _IA_TA.split(data)
+        return cls(iaid, decode_options(rest, cls.inside))
+
+    @property
+    def addresses(self) -> tuple[IaAddr, ...]:
+        """The addresses of this association."""
+        return self.every(IaAddr)

@@ -17,7 +17,7 @@ from moorage.wire.dhcp6.exchange import (
     RapidCommit,
     SolMaxRt,
 )
-from moorage.wire.dhcp6.ia import IaNa, IaPd
+from moorage.wire.dhcp6.ia import IaNa, IaPd, IaTa
 from moorage.wire.dhcp6.identifiers import ClientId, ServerId
 from moorage.wire.dhcp6.option import (
     Option,
@@ -51,6 +51,7 @@ _IN_MESSAGE: Final = decoders(
     ClientId,
     ServerId,
     IaNa,
+    IaTa,
     OptionRequest,
     Preference,
     ElapsedTime,
