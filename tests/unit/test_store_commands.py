@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 
 from moorage.cli import main
 from moorage.service import ServiceType
-from moorage.store.model import Binding, BindingState
-from moorage.store.protocol import Create
+from moorage.store.model import Anchor, Binding, BindingState
+from moorage.store.protocol import Create, Hold
 from moorage.store.sqlite import SqliteStore
 from tests.domain import router_config
 
@@ -193,6 +193,41 @@ def test_status(store: str, tmp_path: Path) -> None:
     assert "bindings session-lasting active  1\n" in text
     assert "bindings fixed active" not in text
     assert "routers ar1 present" in text
+
+
+def hold(url: str, anchor: Anchor) -> None:
+    """Let the store say who holds a pool."""
+
+    async def write() -> None:
+        store = SqliteStore.open(url.removeprefix("sqlite:"))
+        await store.hold(Hold(anchor, 0))
+        await store.close()
+
+    asyncio.run(write())
+
+
+def test_a_pool_is_handed_over_to_who_is_there(store: str) -> None:
+    anchor = router_config(1).anchor()
+    hold(store, replace(anchor, holder="ar2"))
+    pool = anchor.pool
+    for _ in range(2):
+        said = output("store", "hand-over", "--store", store, "ar1")
+        assert said == f"{pool} of ar1 is held by ar1\n"
+        found = json.loads(output("store", "status", "--json", "--store", store))["anchors"]
+        assert found == {"ar1": {"pool": str(pool), "holder": "ar1", "epoch": 2}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ar1", "--to", "ar2"], "ar2: no router that is there; there are: ar1"),
+        (["ar2", "--to", "ar1"], "ar2: has no pool; those that have one: ar1"),
+    ],
+)
+def test_a_pool_is_handed_over_to_nobody_else(store: str, arguments: list[str], said: str) -> None:
+    hold(store, router_config(1).anchor())
+    result = run("store", "hand-over", "--store", store, *arguments)
+    assert (result.exit_code, result.output) == (1, f"Error: {said}\n")
 
 
 def test_a_store_of_an_earlier_version_is_read(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -18,8 +19,8 @@ from moorage.router.config import RouterConfig
 from moorage.service import ServiceType
 from moorage.store import open_store
 from moorage.store.migrate import Migration, NotEmpty, differences
-from moorage.store.model import BindingState
-from moorage.store.protocol import BindingStore, Conflict, Snapshot, StoreError
+from moorage.store.model import Anchor, BindingState
+from moorage.store.protocol import BindingStore, Conflict, Hold, Snapshot, StoreError
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -118,6 +119,38 @@ def status(as_json: bool) -> None:
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         click.echo(f"{name:{width}}  {value}")
+
+
+@store.command("hand-over")
+@click.argument("router")
+@click.option("--to", "holder", help="The router that is to hold it.  [default: ROUTER itself]")
+@store_options
+def hand_over(router: str, holder: str | None) -> None:
+    """Let another router hold the pool that is configured to ROUTER, or ROUTER itself again.
+
+    It must be there. A router that holds the pool for another one gives it back by itself, unless
+    its configuration says otherwise.
+    """
+    heir = holder or router
+
+    async def change(store: BindingStore) -> Anchor:
+        snapshot = await store.snapshot()
+        if heir not in snapshot.present:
+            present = ", ".join(sorted(snapshot.present)) or "none"
+            raise click.ClickException(f"{heir}: no router that is there; there are: {present}")
+        anchors = {anchor.id: anchor for anchor in snapshot.anchors}
+        if router not in anchors:
+            known = ", ".join(anchors) or "none"
+            raise click.ClickException(f"{router}: has no pool; those that have one: {known}")
+        anchor = anchors[router]
+        if anchor.holder == heir:
+            return anchor
+        changed = replace(anchor, holder=heir, epoch=anchor.epoch + 1)
+        await store.hold(Hold(changed, anchor.epoch))
+        return changed
+
+    anchor = use(change)
+    click.echo(f"{anchor.pool} of {anchor.id} is held by {anchor.holder}")
 
 
 @store.command()

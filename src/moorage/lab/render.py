@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
+from ipaddress import IPv6Address
 from typing import Any, Final
 
-from moorage.lab import cluster
+from moorage.lab import announce, cluster
 from moorage.lab.network import ACCESS, NODE_FOLDER, SHARED, UPLINK, Node, Role
 from moorage.lab.toml import toml
 from moorage.lab.topology import Topology
@@ -63,7 +65,12 @@ def _router(topology: Topology, name: str) -> dict[str, Any]:
         if topology.stores
         else f"sqlite:{NODE_FOLDER / SHARED / 'bindings.db'}",
         "access": [access],
+        "announce": _announce(router.core.core_address) if topology.announces else None,
     }
+
+
+def _announce(core: IPv6Address) -> dict[str, Any]:
+    return {"command": [sys.executable, "-I", "-S", announce.__file__, str(core)], "retry": 1.0}
 
 
 def _host(topology: Topology, name: str) -> dict[str, Any]:

@@ -16,19 +16,19 @@ from moorage.lab.topology import AccessLink
 MAIN_TABLE: Final = 254
 ANYWHERE: Final = IPv6Network("::/0")
 
-_PROTOCOL: Final = 4
+PROTOCOL: Final = 4
 """RTPROT_STATIC, which says the same of an address as of a route."""
 
 
 def add_address(index: int, address: IPv6Address) -> None:
     """Give an interface an address of a /64, without duplicate address detection."""
     with closing(NetlinkAddressTable()) as table:
-        table.add(Address(address, index, 64, protocol=_PROTOCOL, flags=AddressFlags.NO_DAD))
+        table.add(Address(address, index, 64, protocol=PROTOCOL, flags=AddressFlags.NO_DAD))
 
 
 def add_routes(routes: Iterable[Route]) -> None:
     """Add routes, each in the place of one with its key. Raises OSError, the first there is."""
-    with closing(NetlinkRouteTable(_PROTOCOL)) as table:
+    with closing(NetlinkRouteTable(PROTOCOL)) as table:
         for error in table.apply([Add(route) for route in routes]):
             if error is not None:
                 raise error
@@ -42,7 +42,7 @@ def settle(interface: str, access: AccessLink) -> IPv6Address:
     index = socket.if_nametoindex(interface)
     address = access.prefix[0x100]
     with closing(NetlinkAddressTable()) as table:
-        for old in table.addresses(_PROTOCOL):
+        for old in table.addresses(PROTOCOL):
             table.remove(old)
     add_address(index, address)
     add_routes([Route(ANYWHERE, MAIN_TABLE, gateway=access.router_address, interface=index)])

@@ -24,7 +24,7 @@ from moorage import config
 from moorage.lab import cluster, control, daemons, enter, namespaces
 from moorage.lab.errors import LabError
 from moorage.lab.network import FOLDER, NODE_FOLDER, SHARED, Network, Node
-from moorage.lab.topology import Topology
+from moorage.lab.topology import CORE, Topology
 
 _BACKLOG: Final = 16
 
@@ -45,7 +45,11 @@ class Supervisor:
             for name, node in self._network.nodes.items()
             if node.role in daemons.ROLES
         }
-        self._relays = self._start_relays(topology.seed)
+        self._helpers = self._start_relays(topology.seed)
+        if topology.announces:
+            argv = [sys.executable, "-m", "moorage.lab.core_routes"]
+            core = self._network.nodes[CORE]
+            self._helpers.add(daemons.spawn(argv, output=2, node=core))
         self._moving: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -64,7 +68,7 @@ class Supervisor:
         """Answer requests; end the process when the lifeline is closed at the other end."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
-        self._reap()  # a relay may have failed at once
+        self._reap()  # a helper may have failed at once
         loop.add_signal_handler(signal.SIGTERM, os._exit, 0)
         if lifeline is not None:
             loop.add_reader(lifeline, os._exit, 0)
@@ -83,8 +87,8 @@ class Supervisor:
                 return
             if not pid:
                 return
-            if pid in self._relays:
-                os._exit(1)  # a lab with a dead link is of no use to anybody
+            if pid in self._helpers:
+                os._exit(1)  # a lab with a dead link, or core, is of no use to anybody
             for daemon in self._daemons.values():
                 if daemon.pid == pid:
                     daemon.has_ended(os.waitstatus_to_exitcode(status))

@@ -206,6 +206,11 @@ class Topology(_Strict, frozen=True, kw_only=True):
         for name, store in self.stores.items():
             yield f"stores.{name}.core", store.core.prefix
 
+    @property
+    def announces(self) -> bool:
+        """Whether routers tell the core which pools to route to them: some stand by for others."""
+        return any("standby" in router.settings for router in self.routers.values())
+
     def cell_of(self, router: str) -> str:
         """The name of the cell that this router serves."""
         return self.routers[router].access.cell or router

@@ -9,7 +9,7 @@ from typing import Final
 from moorage.store.model import Anchor
 
 LINGER: Final = 2.0
-"""How long whoever held a pool before goes on with what is under way to him, in seconds."""
+"""How long a router still forwards what was under way when another one took its place, seconds."""
 
 
 class Anchors:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from ipaddress import IPv6Address, IPv6Network
 
-from moorage.router.anchors import Anchors
+from moorage.router.anchors import LINGER, Anchors
 from moorage.router.holdings import Holdings
 from moorage.store.model import Binding, Router
 from moorage.store.protocol import (
@@ -23,9 +23,6 @@ from moorage.store.protocol import (
     RouterGone,
     Snapshot,
 )
-
-LINGER = 2.0
-"""How long the router that served a host before still forwards what was under way, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv6Network
 
-from moorage.router.mirror import LINGER, Mirror
+from moorage.router.anchors import LINGER
+from moorage.router.mirror import Mirror
 from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import (

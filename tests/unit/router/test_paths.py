@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from moorage.kernel.nftables import Attachment, Members
 from moorage.kernel.routes import RouteKind
 from moorage.numbers import ROUTER_DOWN_TABLE, ROUTER_LINK_TABLE_BASE
-from moorage.router.anchors import Anchors
+from moorage.router.anchors import LINGER, Anchors
 from moorage.router.config import AccessLink, RouterConfig
-from moorage.router.mirror import LINGER, Known, Mirror
+from moorage.router.mirror import Known, Mirror
 from moorage.router.next_hop import next_hop
 from moorage.router.paths import Macs, Paths, Traces
 from moorage.router.settings import RelayAgent
