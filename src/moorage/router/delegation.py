@@ -40,6 +40,8 @@ _TREATMENT: Final[Mapping[MessageType, Callable[[Lessor, Association], Outcome]]
 _ACKNOWLEDGED: Final = frozenset({MessageType.RELEASE, MessageType.DECLINE})
 """Messages whose answer says Success as a whole (RFC 8415 sections 18.3.7 and 18.3.8)."""
 
+_NEW: Final = frozenset({MessageType.SOLICIT, MessageType.REQUEST})
+"""Messages for something that the client does not have yet."""
 
 _NO_TEMPORARY: Final[Mapping[MessageType, Status]] = {
     MessageType.SOLICIT: Status.NO_ADDRS_AVAIL,
@@ -93,18 +95,38 @@ def decide(request: Request, situation: Situation) -> Decision:
     if associations and not outcomes:
         return Decision((), None, frozenset(lessor.waiting))
     changes: tuple[Change, ...] = tuple(lessor.changes)
-    options: list[Option] = []
-    answered = MessageType.REPLY
-    if kind in _ACKNOWLEDGED:
-        options.append(StatusCode(Status.SUCCESS))
-    elif kind is MessageType.SOLICIT:
-        if request.message.first(RapidCommit):
-            options.append(RapidCommit())
-        else:
-            answered, changes = MessageType.ADVERTISE, ()
+    answered, options = _frame(request.message)
+    if answered is MessageType.ADVERTISE:
+        changes = ()
     reply = answer(request, answered, [*options, *temporary], outcomes, situation)
     refused = tuple([outcome for outcome in outcomes if isinstance(outcome, Refused)])
     return Decision(changes, reply, frozenset(lessor.waiting), refused)
+
+
+def postpone(request: Request, situation: Situation) -> Decision:
+    """Have a client that asks for something new come again later: nothing can be decided now.
+
+    Only our option can say so. Who has something goes on asking by himself, and keeps it.
+    """
+    if request.on_demand is None or request.message.type not in _NEW:
+        return Decision((), None, frozenset())
+    lessor = Lessor(request, situation)
+    refused = tuple([lessor.postpone(ia) for ia in _associations(request)])
+    answered, options = _frame(request.message)
+    return Decision(
+        (), answer(request, answered, options, refused, situation), frozenset(), refused
+    )
+
+
+def _frame(message: Message) -> tuple[MessageType, list[Option]]:
+    """Return the type of the answer about leases, and what it says as a whole."""
+    if message.type in _ACKNOWLEDGED:
+        return MessageType.REPLY, [StatusCode(Status.SUCCESS)]
+    if message.type is not MessageType.SOLICIT:
+        return MessageType.REPLY, []
+    if message.first(RapidCommit):
+        return MessageType.REPLY, [RapidCommit()]
+    return MessageType.ADVERTISE, []
 
 
 def _plainly(request: Request, options: tuple[Option, ...], situation: Situation) -> Decision:

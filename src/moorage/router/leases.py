@@ -134,6 +134,10 @@ class Lessor:
         gone = tuple([prefix for prefix in listed(ia) if prefix != binding.prefix])
         return replace(self._carry_on(ia, binding), gone=gone)
 
+    def postpone(self, ia: Association) -> Refused:
+        """Solicit and Request when nothing can be decided now."""
+        return Refused(ia, self._wanted(ia), RefusalReason.TRY_LATER)
+
     def release(self, ia: Association) -> Outcome:
         """Release: the client gives its lease back."""
         return self._end(ia)

@@ -15,7 +15,7 @@ from moorage.router.account import Account, Phase
 from moorage.router.answers import use_multicast
 from moorage.router.authority import Rejected, examine
 from moorage.router.config import AccessLink, RouterConfig
-from moorage.router.delegation import Decision, decide
+from moorage.router.delegation import Decision, decide, postpone
 from moorage.router.inbox import Arrival
 from moorage.router.leases import Situation
 from moorage.router.mirror import Mirror
@@ -182,6 +182,7 @@ class DelegationServer:
 
         The store confirms what was decided when it takes the changes. What it does not take is
         decided anew, upon what it has; and so is what changes nothing, since it may know more.
+        While it does not answer, nobody gets anything new.
         """
         left = list(drafts)
         try:
@@ -195,8 +196,13 @@ class DelegationServer:
                 why = "others are changing the same bindings"
                 self._complain("DHCPv6 message", draft.link, draft.arrival, why)
         except StoreError as error:
-            for _ in left:
-                self._complaints.complain("DHCPv6 message", "everybody", error)
+            for draft in left:
+                if not draft.settled:
+                    self._complaints.complain("DHCPv6 message", "everybody", error)
+                    draft.decided = self._clock()
+                    situation = self._situation((), (), None, draft.decided)
+                    draft.decision = postpone(draft.request, situation)
+                    draft.settled = True
         return [self._answer(draft) if draft.settled else None for draft in drafts]
 
     def _answer(self, draft: Draft) -> bytes | None:
@@ -266,24 +272,29 @@ class DelegationServer:
 
         ``epoch`` is that of our pool, None if another router holds it.
         """
+        return decide(request, self._situation(bindings, rivals, epoch, now))
 
+    def _situation(
+        self,
+        bindings: Sequence[Binding],
+        rivals: Container[IPv6Network],
+        epoch: int | None,
+        now: float,
+    ) -> Situation:
         def taken(prefix: IPv6Network) -> bool:
             return prefix in self._mirror or prefix in rivals
 
-        return decide(
-            request,
-            Situation(
-                config=self._config,
-                terms=self._terms,
-                bindings=tuple(bindings),
-                taken=taken,
-                prefixes=self._prefixes,
-                epoch=epoch,
-                given=self._given,
-                keys=self._keys,
-                waiting=self._waiting,
-                now=now,
-            ),
+        return Situation(
+            config=self._config,
+            terms=self._terms,
+            bindings=tuple(bindings),
+            taken=taken,
+            prefixes=self._prefixes,
+            epoch=epoch,
+            given=self._given,
+            keys=self._keys,
+            waiting=self._waiting,
+            now=now,
         )
 
     @property

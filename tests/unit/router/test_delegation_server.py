@@ -114,15 +114,42 @@ async def test_the_kernel_follows_before_the_answer_leaves() -> None:
     assert [change.prefix for change in site.changes] == [lease(reply).prefix]
 
 
-async def test_a_store_that_does_not_answer_is_no_answer() -> None:
-    class Broken(MemoryStore):
-        async def commit(self, changes: Sequence[Change]) -> int:
-            raise StoreError("broken: no answer")
+class Failing(MemoryStore):
+    """Does not answer while it fails."""
 
-    site, client = site_with(Broken())
-    message = client.message(MessageType.SOLICIT, [ia(1, ANY)], options=[RapidCommit()])
-    assert await client.try_ask(site, message) is None
+    failing = True
+
+    async def commit(self, changes: Sequence[Change]) -> int:
+        if self.failing:
+            raise StoreError("failing: no answer")
+        return await super().commit(changes)
+
+
+async def test_while_the_store_does_not_answer_clients_are_to_come_again() -> None:
+    store = Failing()
+    site, client = site_with(store)
+    solicit = client.message(MessageType.SOLICIT, [ia(1, ANY)], {1: FIXED}, options=[RapidCommit()])
+    reply = await client.ask(site, solicit)
+    assert reply.first(RapidCommit)
+    assert is_put_off(reply)
     assert site.complaints.counts["DHCPv6 message"] == 1
+    assert site.changes == []
+    store.failing = False
+    assert await client.acquire(site, FIXED)
+
+
+async def test_while_the_store_does_not_answer_who_has_something_keeps_it() -> None:
+    """Silence has him ask again; so it does who does not know our option."""
+    store = Failing()
+    site, client = site_with(store)
+    store.failing = False
+    prefix = await client.acquire(site, FIXED)
+    store.failing = True
+    assert await client.try_ask(site, client.rebind(prefix, FIXED)) is None
+    assert await client.try_ask(site, client.release(site, prefix)) is None
+    plain = Client(client.clock, None, speaks=False)
+    message = plain.message(MessageType.SOLICIT, [ia(1, ANY)], options=[RapidCommit()])
+    assert await plain.try_ask(site, message) is None
 
 
 async def test_what_is_known_is_enough_for_what_the_store_confirms() -> None:
