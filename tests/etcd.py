@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import signal
 import socket
@@ -10,67 +9,17 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from ipaddress import ip_address
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
-from moorage.lab.certificates import Certificates
+from moorage.lab.certificates import Authority, Certificates
 from moorage.lab.etcd import Member
 from moorage.lab.programs import path_of
 
 HOST: Final = "::1"
 _READY_SECONDS: Final = 60.0
 _ASK_SECONDS: Final = 0.05
-
-
-class Authority:
-    """Issues certificates for members and clients of a cluster into a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _common_name("authority")
-        self.ca = folder / "ca.pem"
-        self.ca.write_bytes(_pem(self._certificate("authority", self._key, authority=True)))
-
-    def issue(self, name: str, host: str = HOST) -> Certificates:
-        """Write a certificate, good for a server at ``host`` and for a client called ``name``."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        files = Certificates(self.ca, self._folder / f"{name}.pem", self._folder / f"{name}.key")
-        files.certificate.write_bytes(_pem(self._certificate(name, key, host=host)))
-        files.key.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        return files
-
-    def _certificate(
-        self, name: str, key: ec.EllipticCurvePrivateKey, *, host: str = "", authority: bool = False
-    ) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(_common_name(name))
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        )
-        if host:
-            names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(host))])
-            builder = builder.add_extension(names, critical=False)
-        return builder.sign(self._key, hashes.SHA256())
 
 
 class Cluster:
@@ -87,6 +36,7 @@ class Cluster:
         self.folder = folder
         self.user = ""
         """Name and password, with a colon between, that `ctl` logs in with."""
+        self._authority = authority
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         with ExitStack() as stack:
             ports = iter([stack.enter_context(_free_port()) for _ in range(2 * len(names))])
@@ -96,11 +46,16 @@ class Cluster:
                     folder=folder / name,
                     client=f"[{HOST}]:{next(ports)}",
                     peer=f"[{HOST}]:{next(ports)}",
-                    certificates=None if authority is None else authority.issue(name),
+                    certificates=self._issue(name),
                     election=election,
                 )
                 for name in names
             }
+
+    def _issue(self, name: str) -> Certificates | None:
+        if self._authority is None:
+            return None
+        return self._authority.issue(self.folder / f"{name}.tls", name, [IPv6Address(HOST)])
 
     def start(self, *names: str) -> None:
         """Start members, all of them unless some are named, and wait until they serve."""
@@ -231,11 +186,3 @@ def _toml(value: object) -> str:
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{key} = {_toml(each)}' for key, each in value.items())} }}"
     return json.dumps(value, default=str)
-
-
-def _common_name(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)

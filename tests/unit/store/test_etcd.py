@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from moorage.lab.certificates import Authority
 from moorage.store.etcd import EtcdStore
 from moorage.store.model import Anchor, Binding, Router
 from moorage.store.protocol import (
@@ -27,7 +28,7 @@ from moorage.store.protocol import (
     StoreError,
     Update,
 )
-from tests.etcd import Authority, Cluster, running
+from tests.etcd import Cluster, running
 from tests.unit.store.forwarder import Forwarder
 
 pytestmark = pytest.mark.interop
@@ -354,8 +355,9 @@ async def test_other_keys_of_the_cluster_are_left_alone(
 async def test_members_and_routers_prove_to_each_other_who_they_are(
     tmp_path: Path, binding: Binding
 ) -> None:
-    authority = Authority(tmp_path)
-    ours, theirs = authority.issue("ar1"), Authority(tmp_path / "other").issue("m1")
+    authority = Authority()
+    ours = authority.issue(tmp_path / "ours", "ar1")
+    theirs = Authority().issue(tmp_path / "theirs", "ar1")
     tls = {"ca": ours.ca, "certificate": ours.certificate, "key": ours.key}
     with running(tmp_path, authority=authority) as cluster:
         async with opened(cluster, tmp_path, tls=tls) as store:
@@ -368,7 +370,9 @@ async def test_members_and_routers_prove_to_each_other_who_they_are(
                     await store.get(binding.prefix)
 
 
-async def test_a_user_logs_in_again_when_it_has_to(tmp_path: Path, binding: Binding) -> None:
+async def test_a_user_logs_in_again_when_it_has_to(
+    tmp_path: Path, binding: Binding, router: Router
+) -> None:
     password = tmp_path / "password"
     password.write_text("correct\n")
     login = {"user": "ar", "password_file": password}
@@ -385,6 +389,9 @@ async def test_a_user_logs_in_again_when_it_has_to(tmp_path: Path, binding: Bind
             cluster.ctl(*command.split())
         cluster.user = "root:root"
         async with opened(cluster, tmp_path, **login) as store:
+            await store.register(router)
+            await store.keep_alive(router.id)
+            assert (await store.describe())["alarms"] == "none"
             revision = await store.commit([Create(binding)])
             async with aclosing(store.watch(revision)) as watch:
                 coming = asyncio.ensure_future(anext(watch))

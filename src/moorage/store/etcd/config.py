@@ -44,7 +44,7 @@ class EtcdConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     endpoints: Annotated[list[Endpoint], msgspec.Meta(min_length=1)]
     prefix: Annotated[str, msgspec.Meta(pattern="^/.*/$")] = "/moorage/"
-    timeout: Annotated[float, msgspec.Meta(gt=0, le=60)] = 5.0
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=60)] = 3.0
     tls: Tls | None = None
     user: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     password_file: Path | None = None

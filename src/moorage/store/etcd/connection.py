@@ -178,8 +178,10 @@ class Connection:
             return ()
         try:
             password = self._config.password_file.read_text().partition("\n")[0]
-        except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"{self._config.password_file}: {error}") from error
+        except OSError as error:
+            raise StoreError(f"{error.filename}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise StoreError(f"{self._config.password_file}: not UTF-8") from error
         request = rpc.AuthenticateRequest(name=self._config.user, password=password)
         answer = await rpc.AuthStub(channel).Authenticate(request, timeout=self._patience)
         return (("token", answer.token),)
