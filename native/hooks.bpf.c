@@ -7,6 +7,8 @@
  * and then whether the socket is of our own namespace, and leaves everything else as it is.
  */
 
+#include "kept.h"
+
 #include <linux/bpf.h>
 #include <linux/errno.h>
 #include <linux/in.h>
@@ -110,19 +112,6 @@ struct {
     __type(value, __u32); /* bit n stands for type n */
 } granted SEC(".maps");
 
-/* What a socket keeps, and each that it accepts. */
-struct kept {
-    __u32 flags; /* IPV6_REQUIRE_SRC_ON_NET and the type field */
-    __u32 types; /* that it is authorised for; bit n stands for type n */
-};
-
-struct {
-    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
-    __uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
-    __type(key, int);
-    __type(value, struct kept);
-} kept SEC(".maps");
-
 #define COPY(where, what) \
     struct in6_addr where = {.s6_addr32 = {(what)[0], (what)[1], (what)[2], (what)[3]}}
 
@@ -151,15 +140,6 @@ static __always_inline struct rights *rights_of_caller(void)
     struct rights *rights = bpf_map_lookup_elem(&users, &user);
 
     return rights ? rights : bpf_map_lookup_elem(&users, &others);
-}
-
-static __always_inline bool authorise(struct bpf_sock *sk, __u32 type)
-{
-    struct kept *socket = bpf_sk_storage_get(&kept, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-
-    if (socket)
-        socket->types |= 1 << type;
-    return socket;
 }
 
 static __always_inline int refuse(int error)

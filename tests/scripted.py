@@ -18,6 +18,7 @@ from moorage.host.actions import (
     Notify,
     Reconcile,
     SendDhcp,
+    Steer,
     Tell,
 )
 from moorage.host.caller import Caller
@@ -232,6 +233,8 @@ class Host:
         self.notices: list[Notify] = []
         self.sockets: dict[IPv6Address, set[int]] = {}
         self.formed: dict[tuple[int, IPv6Address], float] = {}
+        self.steered: dict[str, IPv6Address | None] = {}
+        """The addresses that programs get by default."""
         self.clashes = 0
         """How many of the next addresses that are formed somebody else on the link has."""
         self._seed = seed
@@ -304,6 +307,9 @@ class Host:
                     users = self.sockets.get(address, set())
                     for cookie in set(users if cookies is None else users & cookies):
                         self.end(cookie)
+                case Steer(client, address):
+                    assert isinstance(client, str)
+                    self.steered[client] = address
                 case Reconcile():
                     self._reconciled = False
                 case SendDhcp(sent):
@@ -377,6 +383,17 @@ class Host:
         if reply is not None and reply.status == 0 and cookie is not None:
             self.sockets.setdefault(reply.address, set()).add(cookie)
         return self._request
+
+    def run(self, program: str, kind: ServiceType, caller: Caller = CALLER) -> Reply | None:
+        """Run a program with addresses of a type; return the reply if it has come."""
+        self._request += 1
+        request = Request(self._request, Operation.RUN, kind, False, 0)
+        self.do(self.core.run(program, caller, request, self.now))
+        return self.replies.get(self._request)
+
+    def exit(self, program: str) -> None:
+        """End a program."""
+        self.do(self.core.client_gone(program, self.now))
 
     def ask(
         self,

@@ -266,6 +266,24 @@ def held(service: ServiceType, *, timeout: float | None = None) -> Iterator[Held
         yield Held(granted(await_reply(connection, request)).address, connection)
 
 
+def become_program(service: ServiceType, *, timeout: float | None = None) -> IPv6Address:
+    """Let this process, and all that it starts, have addresses of type ``service`` by default.
+
+    From then on such an address is the source of IPv6 sockets that name none, until the last of
+    these processes has ended; the first one is returned.
+
+    Raises:
+        SetscError: as `setsc` does; with NO_HOOKS where this host cannot do that.
+    """
+    request = new_request(Operation.RUN, service, on_net=False, timeout=timeout)
+    with closing(connect()) as connection:
+        try:
+            send(connection, request, None)
+        except ConnectionError:
+            raise hung_up() from None
+        return granted(await_reply(connection, request)).address
+
+
 def hung_up() -> RequiredIPFailed:
     """Return what to raise where the daemon closed the connection."""
     return RequiredIPFailed(Reason.BAD_REQUEST, "the host daemon hung up")

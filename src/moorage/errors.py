@@ -20,6 +20,7 @@ _REASONS = {
     Reason.NO_ADDRESS: "the socket has no address that this host looks after",
     Reason.HOST_NOT_AUTHORISED: "this host does not allow it to this application",
     Reason.HOST_QUOTA: "this host's quota is used up",
+    Reason.NO_HOOKS: "this host cannot choose the addresses of programs that do not ask",
 }
 
 

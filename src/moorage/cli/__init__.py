@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "host": "Run the host daemon: typed source addresses for the applications of this host.",
     "lab": "Access routers, correspondents and mobile hosts in network namespaces.",
     "router": "Run an access router, or look into a running one.",
+    "run": "Run COMMAND, and all that it starts, with source addresses of type SERVICE.",
     "sockets": "List who uses which of this host's addresses.",
     "status": "Show this host at a glance: its links, and how many addresses it has.",
     "store": "The binding store: who holds which prefix, who anchors it, who serves it.",

@@ -28,14 +28,6 @@ class SolicitRouters:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeRouter:
-    """See whether a router still answers; `Core.router_unreachable` is told if it does not."""
-
-    interface: int
-    router: IPv6Address
-
-
-@dataclass(frozen=True, slots=True)
 class AddLinkLocal:
     """Give an interface one more link-local address, in the place of one that others have."""
 
@@ -54,6 +46,14 @@ class Answer:
 
     client: Hashable
     reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Steer:
+    """Let sockets of a program that name no source have this one; none: there is none for them."""
+
+    client: Hashable
+    address: IPv6Address | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +122,10 @@ class Notify:
 Action = (
     SendDhcp
     | SolicitRouters
-    | ProbeRouter
     | AddLinkLocal
     | Reconcile
     | Answer
+    | Steer
     | CountSockets
     | Authorise
     | DestroySockets

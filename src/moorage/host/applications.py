@@ -165,7 +165,7 @@ def _subject(request: Request, descriptors: list[int]) -> Subject | None:
     Raises:
         ValueError: there is none although the request is about one, or it is no IPv6 socket.
     """
-    if request.operation is Operation.HOLD:
+    if request.operation in (Operation.HOLD, Operation.RUN):
         return None
     if not descriptors:
         raise ValueError("no socket came along")

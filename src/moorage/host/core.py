@@ -20,11 +20,13 @@ from moorage.host.actions import (
     Publish,
     Reconcile,
     SendDhcp,
+    Steer,
 )
 from moorage.host.asking import Asking
 from moorage.host.attachment import Attachment
 from moorage.host.caller import Caller
 from moorage.host.config import HostConfig
+from moorage.host.defaults import Defaults
 from moorage.host.demand import Demand
 from moorage.host.events import NameNotPublished, NamePublished, Resumed
 from moorage.host.findings import Clash
@@ -76,6 +78,9 @@ class HostCore:
             self._occupancy,
             self._renewal,
             self._tenure,
+        )
+        self._defaults = Defaults(
+            self._known, self._demand, self._occupancy, self._renewal, self._nonpersistent
         )
         self._stopgap = StopGap(self._known, self._occupancy, self._tenure)
         self._movement = Movement(
@@ -157,6 +162,7 @@ class HostCore:
             self._renewal.next_timer(),
             self._movement.next_timer(),
             self._asking.next_timer(),
+            self._defaults.next_timer(),
             self._known.naming.next_timer(),
         ]
         return min((time for time in times if time is not None), default=None)
@@ -254,6 +260,11 @@ class HostCore:
         changed = self._demand.request(client, caller, request, cookie, now)
         return self._flush() if changed else self._take_out()
 
+    def run(self, client: Hashable, caller: Caller, request: Request, now: float) -> list[Action]:
+        """Take in a request of ``caller`` for the program ``client``, which is told by `Steer`."""
+        self._defaults.begin(client, caller, request, now)
+        return self._flush()
+
     def watch(self, client: Hashable, request: int, subject: Subject, now: float) -> list[Action]:
         """Take in that ``client`` wants to know what happens to the address of its socket."""
         self._watching.begin(client, request, subject, now)
@@ -261,6 +272,7 @@ class HostCore:
 
     def client_gone(self, client: Hashable, now: float) -> list[Action]:
         """Forget the requests of an application that has hung up, and what it held."""
+        self._defaults.end(client)
         self._known.watchers.forget(client)
         asked = self._demand.forget(client)
         held = self._occupancy.hung_up(client, now)
@@ -321,6 +333,7 @@ class HostCore:
         self._tenure.take(known.requester.settle(now), now)
         self._renewal.poll(now)
         self._movement.poll(now)
+        self._defaults.poll(now)
         self._asking.send(now)
         addresses = known.naming.take_due(now)
         if addresses is not None:
@@ -356,6 +369,7 @@ class HostCore:
         self._due_known = False
         self._offered = None
         self._known.naming.want(self._known.leases.addresses(ServiceType.FIXED))
+        self._defaults.settle()
         return sorted(_without_repeats(self._take_out()), key=_order)
 
     def _take_out(self) -> list[Action]:
@@ -375,7 +389,7 @@ def _without_repeats(actions: Iterable[Action]) -> Iterable[Action]:
 
 def _order(action: Action) -> int:
     match action:
-        case Reconcile():
+        case Reconcile() | Steer():
             return 0
         case Persist() | Authorise():
             return 1

@@ -23,12 +23,12 @@ from moorage.host.actions import (
     DestroySockets,
     Notify,
     Persist,
-    ProbeRouter,
     Publish,
     Reconcile,
     RetireLink,
     SendDhcp,
     SolicitRouters,
+    Steer,
     Tell,
 )
 from moorage.host.alarm import Alarm
@@ -40,11 +40,13 @@ from moorage.host.hooking import Hooking
 from moorage.host.inside import Inside
 from moorage.host.kernel import HostKernel, Until, Wanted, use_optimistic_addresses
 from moorage.host.persistence import Persistence
+from moorage.host.programs import Program, find_programs
 from moorage.host.publisher import Publisher
 from moorage.host.sending import Sending
 from moorage.host.sockets import DhcpSocket, RouterSocket
 from moorage.host.subject import Subject
 from moorage.host.transmission import Transmission
+from moorage.host.waiting import refusal
 from moorage.identity import Identities
 from moorage.kernel.clock import ClockWatch
 from moorage.kernel.monitor import (
@@ -66,7 +68,7 @@ from moorage.management.event import ConfigurationRefused, ConfigurationTaken
 from moorage.numbers import ROUTE_PROTOCOL
 from moorage.readiness import notify
 from moorage.wire import dhcp6, nd
-from moorage.wire.app import Operation, Request
+from moorage.wire.app import Operation, Reason, Reply, Request
 from moorage.wire.errors import WireError
 
 if TYPE_CHECKING:
@@ -154,6 +156,7 @@ class _HostDaemon:
         self._neighbours = NetlinkMonitor(
             [Group.NEIGHBOUR], except_port=self._kernel.neighbour_port
         )
+        self._programs = find_programs(self._hooking.hooks, _log.error)
         self._clock = ClockWatch()
         self._inputs: list[tuple[HasFileno, Callable[[], None]]] = [
             (self._dhcp, self._read_dhcp),
@@ -181,6 +184,10 @@ class _HostDaemon:
         self._do(actions)
         for source, read in self._inputs:
             self._loop.add_reader(source, read)
+        if self._programs is not None:
+            self._loop.add_reader(self._programs, self._read_programs)
+            for program in self._programs.restore():
+                self._run(program)
         self._applications = ApplicationServer(
             self._config.socket, self._request, self._hung_up, self._complaints
         )
@@ -207,6 +214,9 @@ class _HostDaemon:
         if self._applications is not None:
             self._applications.close()
         self._publisher.close()
+        if self._programs is not None:
+            self._loop.remove_reader(self._programs)
+            self._programs.close()
         for source, _ in self._inputs:
             self._loop.remove_reader(source)
         self._alarm.cancel()
@@ -338,11 +348,27 @@ class _HostDaemon:
         now = _now()
         if request.operation is Operation.WATCH and subject is not None:
             self._do(self._core.watch(application, request.id, subject, now))
+        elif request.operation is Operation.RUN:
+            if self._programs is None:
+                application.answer(refusal(application, request.id, Reason.NO_HOOKS).reply)
+            else:
+                self._run(self._programs.begin(application, request))
         else:
             cookie = subject.cookie if subject is not None and subject.counted else None
             self._do(self._core.setsc(application, application.caller, request, cookie, now))
 
+    def _run(self, program: Program) -> None:
+        self._do(self._core.run(program, program.caller, program.request, _now()))
+
+    def _read_programs(self) -> None:
+        assert self._programs is not None
+        for program in self._programs.take_ended():
+            self._do(self._core.client_gone(program, _now()))
+
     def _hung_up(self, application: Application) -> None:
+        if self._programs is not None:
+            for program in self._programs.of(application):
+                self._end(program)
         self._do(self._core.client_gone(application, _now()))
 
     def _poll(self) -> None:
@@ -358,12 +384,16 @@ class _HostDaemon:
                     self._send(transmission)
                 case SolicitRouters(interface):
                     self._solicit(interface)
-                case ProbeRouter(interface, router):
-                    self._try(self._kernel.probe, interface, router)
                 case AddLinkLocal(interface, address):
                     self._try(self._kernel.add_link_local, interface, address)
                 case Reconcile():
                     self._reconcile()
+                case Answer(Program() as program, reply):
+                    self._answer(program, reply)
+                case Steer(program, address):
+                    assert isinstance(program, Program)
+                    assert self._programs is not None
+                    self._try(self._programs.steer, program, address)
                 case Answer(client, reply):
                     assert isinstance(client, Application)
                     client.answer(reply)
@@ -395,6 +425,20 @@ class _HostDaemon:
         if _now() < given + self._config.linger:
             cookies.add(0)  # the socket may not have bound yet
         self._do(self._core.sockets_counted(address, cookies, _now()))
+
+    def _answer(self, program: Program, reply: Reply) -> None:
+        assert self._programs is not None
+        told = self._programs.answer(program, reply)
+        if told is None:
+            return
+        self.inside.metrics.answered(told.reason)
+        if told.status != 0:
+            self._end(program)
+
+    def _end(self, program: Program) -> None:
+        assert self._programs is not None
+        self._programs.end(program)
+        self._do(self._core.client_gone(program, _now()))
 
     def _send(self, transmission: Transmission) -> None:
         attachment = self._core.attachment(transmission.interface)

@@ -67,7 +67,7 @@ class Demand:
             now + timeout,
             decision.fresh,
             request.lifetime or None,
-            holds=request.operation is Operation.HOLD,
+            holds=request.operation in (Operation.HOLD, Operation.RUN),
         )
         if reason is Reason.NONE:
             return self._take(waiter, now)

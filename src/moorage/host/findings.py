@@ -36,14 +36,6 @@ class Advertised:
     interface: int
 
 
-@dataclass(frozen=True, slots=True)
-class Contradicted:
-    """Another router calls the link what it was called before: see whether this one is there."""
-
-    interface: int
-    router: IPv6Address
-
-
 class Lack(StrEnum):
     """Why a router no longer counts."""
 
@@ -88,13 +80,5 @@ class Clash:
 
 
 Finding = (
-    Attached
-    | Left
-    | Recognised
-    | Advertised
-    | Contradicted
-    | RouterGone
-    | PrefixesMissing
-    | PrefixesGone
-    | Clash
+    Attached | Left | Recognised | Advertised | RouterGone | PrefixesMissing | PrefixesGone | Clash
 )

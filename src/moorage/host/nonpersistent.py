@@ -187,6 +187,12 @@ class NonPersistent:
                 times.append(self._ends(address))
         return min((time for time in times if time < inf), default=None)
 
+    def given_until(self, address: IPv6Address) -> float:
+        """Return until when an address is given to new sockets; long ago if it is no longer."""
+        attached = self._known.lanes.allowed(_TYPE)
+        given = self._known.ordinary.candidates(attached, advertised=True)
+        return self._ends(address) if address in (each.address for each in given) else -inf
+
     def _choose(
         self, attached: Sequence[Attachment], now: float, *, advertised: bool
     ) -> Address | None:

@@ -103,11 +103,15 @@ class Occupancy:
         changed = False
         for lease in self._known.leases.alive():
             if client in lease.holders:
-                lease.holders.discard(client)
-                if not lease.sockets:
-                    self.unused(lease, now)
-                    changed = True
+                self.let_go(client, lease, now)
+                changed |= not lease.sockets
         return changed
+
+    def let_go(self, client: Hashable, lease: Lease, now: float) -> None:
+        """Take in that an application no longer holds an address."""
+        lease.holders.discard(client)
+        if not lease.sockets:
+            self.unused(lease, now)
 
     def counted(self, address: IPv6Address, cookies: Collection[int], now: float) -> None:
         """Take in which sockets the kernel has on an address of ours.

@@ -12,6 +12,7 @@ import struct
 from dataclasses import replace
 
 from moorage.host.caller import Caller
+from moorage.kernel.cgroups import outside
 
 _SO_PEERGROUPS = 59
 _SO_PEERPIDFD = 77
@@ -116,7 +117,8 @@ def _executable(process: str) -> str | None:
 def control_group(hierarchies: str) -> tuple[str | None, str | None]:
     """Return the systemd unit and the control group in the text of ``/proc/PID/cgroup``.
 
-    The group is that of the unified hierarchy, or where systemd does not use it, of its own.
+    The group is that of the unified hierarchy, or where systemd does not use it, of its own; for a
+    program with a default type, which has a group of ours, the one in which that was made.
     """
     found = {}
     for line in hierarchies.splitlines():
@@ -124,6 +126,8 @@ def control_group(hierarchies: str) -> tuple[str | None, str | None]:
         found[controllers] = path
     systemd, unified = found.get("name=systemd"), found.get("")
     cgroup = systemd if unified in (None, "/") and systemd is not None else unified
+    if cgroup is not None:
+        cgroup = outside(cgroup)
     return _unit(cgroup or "/"), cgroup
 
 

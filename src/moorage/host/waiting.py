@@ -12,7 +12,7 @@ from moorage.numbers import EAI_REQUIREDIPFAILED, EAI_REQUIREDIPNOTSUPPORTED
 from moorage.service import ServiceType
 from moorage.wire.app import Reason, Reply
 
-_UNSUPPORTED = frozenset({Reason.TYPE_NOT_OFFERED, Reason.NO_SERVICE})
+_UNSUPPORTED = frozenset({Reason.TYPE_NOT_OFFERED, Reason.NO_SERVICE, Reason.NO_HOOKS})
 _NO_ADDRESS = IPv6Address(0)
 
 
@@ -97,6 +97,10 @@ class Waiting:
     def awaits(self, iaid: int) -> bool:
         """Whether anybody waits for a lease."""
         return any(waiter.iaid == iaid for waiter in self._waiters)
+
+    def waits(self, client: Hashable) -> bool:
+        """Whether a client waits for anything."""
+        return any(waiter.client == client for waiter in self._waiters)
 
     def forget(self, client: Hashable) -> None:
         """Remove everything that a client asked for."""

@@ -11,7 +11,7 @@ from ipaddress import IPv6Address
 from itertools import count
 from typing import Final
 
-from moorage.kernel.bpf import Object, load
+from moorage.kernel.bpf import KernelMap, Object, load
 from moorage.service import ServiceType
 
 NAME: Final = "hooks"
@@ -77,6 +77,12 @@ class Hooks:
     def close(self) -> None:
         """Take the hooks out of the kernel."""
         self._programs.close()
+
+    @property
+    def kept(self) -> KernelMap | None:
+        """What sockets keep, which objects can share that are in the kernel, too."""
+        kept = self._programs.map("kept")
+        return kept if isinstance(kept, KernelMap) else None
 
     def fileno(self) -> int:
         """Readable when there is something for `read`."""

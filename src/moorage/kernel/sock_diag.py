@@ -34,6 +34,7 @@ _INET_DIAG_BC_S_COND: Final = 7
 _TIMER_TIME_WAIT: Final = 3
 
 _SO_COOKIE: Final = 57
+_SO_NETNS_COOKIE: Final = 71
 
 # inet_diag_sockid: ports and addresses in network order, the rest in the machine's.
 _SOCKET_ID: Final = "2s2s16s16sIII"
@@ -206,6 +207,14 @@ def socket_cookie(sock: socket.socket) -> int:
     cookie: int
     (cookie,) = _U64.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, _U64.size))
     return cookie
+
+
+def network_cookie() -> int:
+    """The number that names our network namespace, never used again until the next boot."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        cookie: int
+        (cookie,) = _U64.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, _U64.size))
+        return cookie
 
 
 def _source_condition(prefix: IPv6Network) -> bytes:

@@ -1,31 +1,19 @@
 """Doorbells: a process learns that another one changed a file, without asking again and again.
 
-The kernel's inotify says so; the standard library has no name for it, so the C library is called
-directly. Who rings touches the file (`ring`); who listens holds a `Doorbell`.
+The kernel's inotify says so. Who rings touches the file (`ring`); who listens holds a `Doorbell`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
-import struct
 from collections.abc import Iterator
 from typing import Final
 
-_IN_MODIFY: Final = 0x2
-_IN_ATTRIB: Final = 0x4
-_EVENT: Final = struct.Struct("=iIII")  # struct inotify_event: wd, mask, cookie, len
-_READ_SIZE: Final = 256 * _EVENT.size
+from moorage.kernel import inotify
 
 _RECHECKS: Final = (0.005, 0.05, 0.5, 5.0)
 """Seconds after a write until one looks again."""
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.inotify_init1.argtypes = (ctypes.c_int,)
-_libc.inotify_init1.restype = ctypes.c_int
-_libc.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
-_libc.inotify_add_watch.restype = ctypes.c_int
 
 
 def ring(path: str) -> None:
@@ -55,19 +43,19 @@ class Doorbell:
         self._rung = asyncio.Event()
         self._rechecks: Iterator[float] = iter(())
         self._timer: asyncio.TimerHandle | None = None
-        self._fd = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "inotify")
+        self._files = inotify.Inotify()
         try:
-            self._watch(bell, _IN_ATTRIB)
-            self._journal = self._watch(journal, _IN_MODIFY)
+            self._files.watch(bell, inotify.ATTRIB)
+            self._journal = self._files.watch(journal, inotify.MODIFY)
         except OSError:
-            os.close(self._fd)
+            self._files.close()
             raise
-        self._loop.add_reader(self._fd, self._on_event)
+        self._loop.add_reader(self._files, self._on_event)
 
     def close(self) -> None:
         """Stop to listen."""
-        self._loop.remove_reader(self._fd)
-        os.close(self._fd)
+        self._loop.remove_reader(self._files)
+        self._files.close()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -80,12 +68,8 @@ class Doorbell:
         """Wake the task without any file."""
         self._rung.set()
 
-    def _watch(self, path: str, mask: int) -> int:
-        return _checked(_libc.inotify_add_watch(self._fd, os.fsencode(path), mask), path)
-
     def _on_event(self) -> None:
-        # The watches are on files, so no event carries a name: each is one header.
-        sources = {source for source, *_ in _EVENT.iter_unpack(os.read(self._fd, _READ_SIZE))}
+        sources = self._files.read()
         if self._journal in sources:
             self._rechecks = iter(_RECHECKS)
             self._schedule()
@@ -101,11 +85,3 @@ class Doorbell:
     def _recheck(self) -> None:
         self._rung.set()
         self._schedule()
-
-
-def _checked(result: int, what: str) -> int:
-    """Return a C function's result; -1 becomes the OSError that errno says."""
-    if result == -1:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error), what)
-    return result

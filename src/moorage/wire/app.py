@@ -55,6 +55,11 @@ class Operation(IntEnum):
     """An address of the type that policy chooses (draft section 3.4) for the socket that comes
     along; the request's type is 0."""
 
+    RUN = 5
+    """An address of a service type for the program that asks, and for all that it starts: in a
+    control group of their own, in which it is before the reply comes, it is the source of sockets
+    that name none. It is theirs for as long as any of them lives."""
+
 
 class Reason(IntEnum):
     """Why a request failed; 1 to 6 are the network's refusals by their numbers on the wire."""
@@ -81,6 +86,8 @@ class Reason(IntEnum):
     HOST_QUOTA = 22
     """The application, its user or the host has as many addresses, or has made as many requests of
     late, as the host's policy allows."""
+    NO_HOOKS = 23
+    """The host cannot choose the source addresses of programs that do not ask."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def waiter(number: int, iaid: int | None = 7, *, deadline: float = 5.0) -> Waite
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.NONE])
 def test_error_code_of_each_reason(reason: Reason) -> None:
-    unsupported = reason in (Reason.TYPE_NOT_OFFERED, Reason.NO_SERVICE)
+    unsupported = reason in (Reason.TYPE_NOT_OFFERED, Reason.NO_SERVICE, Reason.NO_HOOKS)
     answer = refusal("app", 3, reason)
     assert answer.reply.status == (
         EAI_REQUIREDIPNOTSUPPORTED if unsupported else EAI_REQUIREDIPFAILED

@@ -134,7 +134,7 @@ def changed(record: bytes, at: int, value: bytes) -> bytes:
         *HEAD_MISTAKES,
         (3, b"\x02", "kind 2"),
         (8, b"\x00", "operation 0"),
-        (8, b"\x05", "operation 5"),
+        (8, b"\x06", "operation 6"),
         (10, b"\x02", "on_net is 2"),
     ],
 )
@@ -149,7 +149,7 @@ def test_wrong_field_of_request_is_refused(at: int, value: bytes, what: str) -> 
         *HEAD_MISTAKES,
         (3, b"\x01", "kind 1"),
         (12, b"\x07", "reason 7"),
-        (12, b"\x17", "reason 23"),
+        (12, b"\x18", "reason 24"),
     ],
 )
 def test_wrong_field_of_reply_is_refused(at: int, value: bytes, what: str) -> None:

@@ -6,6 +6,6 @@ Optional: who wants them does without where `load` raises `Unavailable`, which s
 from __future__ import annotations
 
 from moorage.kernel.bpf.errors import Unavailable
-from moorage.kernel.bpf.objects import KernelObject, Map, Object, Ring, load
+from moorage.kernel.bpf.objects import KernelMap, KernelObject, Map, Object, Ring, load
 
-__all__ = ["KernelObject", "Map", "Object", "Ring", "Unavailable", "load"]
+__all__ = ["KernelMap", "KernelObject", "Map", "Object", "Ring", "Unavailable", "load"]
