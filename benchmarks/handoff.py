@@ -24,6 +24,7 @@ from moorage import ServiceType
 from moorage.kernel.monitor import Group, LinkChanged, NetlinkMonitor
 from moorage.lab.control import Moved
 from moorage.lab.lab import Lab
+from moorage.lab.topology import Topology
 from moorage.lab.traffic import UdpFlow, UdpReport, udp_pair
 
 REPETITIONS: Final = 20
@@ -59,9 +60,9 @@ class Interruptions:
 
 
 @contextmanager
-def daemons(topology: str) -> Iterator[Lab]:
+def daemons(source: str | Topology) -> Iterator[Lab]:
     """A lab with all daemons, whose host this process can call by the library."""
-    with Lab.start(topology) as lab:
+    with Lab.start(source) as lab:
         for router in lab.topology().routers:
             lab.daemon(router).start(quota=_AMPLE["addresses"])
         lab.daemon(HOST).start(quota={"application": _AMPLE, "user": _AMPLE, "all": _AMPLE})

@@ -240,7 +240,6 @@ class _RouterDaemon:
             snapshot = await self._store.snapshot()
             self._mirror.reset(snapshot, time.time())
             self._survey()
-        self._set_timer()
         return snapshot.revision
 
     def _survey(self) -> None:
@@ -252,6 +251,7 @@ class _RouterDaemon:
         self._watch.resync()
         self._membership.heed()
         self._announce()
+        self._set_timer()
 
     def _announce(self) -> None:
         """Have the network route here what we act for."""
