@@ -142,9 +142,9 @@ class Cluster:
         )
 
     def compact(self, revision: int | None = None) -> None:
-        """Forget what was before a revision, or before the newest one."""
+        """Forget what was before a revision, or the newest one, and wait until it is gone."""
         newest = self.status(self.running[0])["header"]["revision"]
-        self.ctl("compact", str(revision or newest))
+        self.ctl("compact", "--physical", str(revision or newest))
 
     def config(self, name: str = "etcd.toml", **more: object) -> Path:
         """Write the file by which a store finds the cluster, and return its path."""

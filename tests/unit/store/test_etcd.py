@@ -14,7 +14,7 @@ import pytest
 
 from moorage.lab.certificates import Authority
 from moorage.store.etcd import EtcdStore
-from moorage.store.model import Anchor, Binding, Router
+from moorage.store.model import Anchor, Binding, BindingState, Router
 from moorage.store.protocol import (
     BindingChanged,
     BindingGone,
@@ -28,6 +28,7 @@ from moorage.store.protocol import (
     StoreError,
     Update,
 )
+from moorage.store.restore import restore
 from tests.etcd import Cluster, running
 from tests.unit.store.forwarder import Forwarder
 
@@ -334,6 +335,20 @@ async def test_what_does_not_fit_together_is_damage(
             single.ctl("del", f"{state}binding/x")
         with pytest.raises(StoreError, match="missing"):
             await store.describe()
+
+
+async def test_a_back_up_of_any_size_is_brought_in(
+    single: Cluster, tmp_path: Path, binding: Binding
+) -> None:
+    """In commits that etcd takes, whatever becomes of the bindings."""
+    many = [numbered(binding, number) for number in range(70)]
+    released = [replace(each, seq=2, state=BindingState.RELEASED) for each in many]
+    async with opened(single, tmp_path) as store:
+        for wanted in (many, released):
+            done = await restore(store, dict(enumerate(wanted)), "file", overwrite=True)
+            assert done.written == len(wanted)
+            assert (await store.snapshot()).bindings == tuple(wanted)
+        assert (await store.describe())["keys"] == 2 * len(many)
 
 
 async def test_other_keys_of_the_cluster_are_left_alone(
