@@ -32,7 +32,7 @@ def hooked(built: Path) -> Library:
     path = built / "hooked.so"
     run(
         *("gcc", "-shared", "-fPIC", "-std=c11", *WERROR.split(), f"-I{HERE.parents[1]}/native"),
-        *("-Wl,--wrap=getsockopt", "-Wl,--wrap=setsockopt", "-pthread", "-o", path),
+        *("-Wl,--wrap=getsockopt", "-pthread", "-o", path),
         *(HERE / "hooks.c", "-Wl,--whole-archive", built / "libsetsc.a", "-Wl,--no-whole-archive"),
     )
     return Library(path)

@@ -1,7 +1,7 @@
 /*
- * A kernel whose hooks answer, for one socket at a time: getsockopt() and setsockopt() of
- * IPV6_ADDR_PREFERENCES as the library sees them when it is linked with --wrap. The variables say
- * what the hooks know, and can be read and set by a test.
+ * A kernel whose hooks answer, for one socket at a time: getsockopt() of IPV6_ADDR_PREFERENCES as the
+ * library sees it when it is linked with --wrap. The variables say what the hooks know, and can be
+ * read and set by a test.
  */
 
 #include <setsc.h>
@@ -9,20 +9,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-uint32_t kept_flags;         /* IPV6_REQUIRE_SRC_ON_NET and the type field */
-uint32_t type_with_address;  /* the type field for which there is an address, or 0 */
+uint32_t kept_flags;        /* IPV6_REQUIRE_SRC_ON_NET and the type field */
+uint32_t type_with_address; /* for which there is an address, or 0 */
 struct in6_addr its_address;
 int system_calls;
 
 int __real_getsockopt(int s, int level, int name, void *value, socklen_t *length);
-int __real_setsockopt(int s, int level, int name, const void *value, socklen_t length);
 int __wrap_getsockopt(int s, int level, int name, void *value, socklen_t *length);
-int __wrap_setsockopt(int s, int level, int name, const void *value, socklen_t length);
-
-static int hooked(int level, int name)
-{
-    return level == IPPROTO_IPV6 && name == IPV6_ADDR_PREFERENCES;
-}
 
 int __wrap_getsockopt(int s, int level, int name, void *value, socklen_t *length)
 {
@@ -34,12 +27,13 @@ int __wrap_getsockopt(int s, int level, int name, void *value, socklen_t *length
         uint32_t valid_for, reserved;
     } answer = {.status = 1};
 
-    if (result != 0 || !hooked(level, name))
+    if (result != 0 || level != IPPROTO_IPV6 || name != IPV6_ADDR_PREFERENCES)
         return result;
     system_calls++;
     memcpy(&answer.flags, value, sizeof answer.flags);
     answer.flags |= kept_flags;
-    if (kept_flags != 0 && kept_flags == type_with_address) {
+    if (room > sizeof answer && room - sizeof answer == type_with_address &&
+        !(kept_flags & IPV6_REQUIRE_SRC_ON_NET)) {
         answer.status = 0;
         answer.address = its_address;
         answer.valid_for = 60;
@@ -48,17 +42,4 @@ int __wrap_getsockopt(int s, int level, int name, void *value, socklen_t *length
         *length = sizeof answer;
     memcpy(value, &answer, *length);
     return 0;
-}
-
-int __wrap_setsockopt(int s, int level, int name, const void *value, socklen_t length)
-{
-    uint32_t flags;
-
-    if (!hooked(level, name) || length < sizeof flags)
-        return __real_setsockopt(s, level, name, value, length);
-    system_calls++;
-    memcpy(&flags, value, sizeof flags);
-    kept_flags = flags & 0xF000;
-    flags &= ~UINT32_C(0xF000);
-    return __real_setsockopt(s, level, name, &flags, sizeof flags);
 }
