@@ -16,6 +16,7 @@ import pytest
 from moorage.kernel.fake_quotas import FakeSendQuotas
 from moorage.kernel.send_quotas import (
     TABLE,
+    UNLIMITED,
     Event,
     NetlinkSendQuotas,
     Quota,
@@ -134,6 +135,15 @@ def test_a_quota_goes_on_counting_when_another_comes_or_goes(sending: Sending) -
     assert sending.quotas.used() == {TWO: PACKET}
     sending.quotas.apply({})
     assert sending.quotas.used() == {}
+
+
+def test_a_limit_that_changes_keeps_what_was_counted(sending: Sending) -> None:
+    sending.quotas.apply({ONE: Quota(UNLIMITED), TWO: Quota(UNLIMITED)})
+    sending.send(ONE)
+    sending.quotas.apply({ONE: Quota(2 * PACKET - 10), TWO: Quota(UNLIMITED)})
+    assert sending.quotas.used() == {ONE: PACKET, TWO: 0}
+    sending.send(ONE)
+    assert sending.event() == [Spent(ONE)]
 
 
 def test_what_was_used_before_counts(sending: Sending) -> None:

@@ -73,7 +73,7 @@ def _use(use: UseView) -> Iterator[str]:
     yield f"{socket.protocol} {endpoint(socket.address, socket.port)}, {socket.state}"
     yield f"  {_described(use.address)}"
     if request is None:
-        yield "  nobody asked for it with setsc(): the program, or the kernel, chose the address"
+        yield "  nobody asked the daemon: the program, or the kernel, chose the address"
         return
     who = f"process {request.pid} of {user_name(request.uid)}"
     yield from _request(f"  {who} asked for it {duration(request.ago)} ago", request)

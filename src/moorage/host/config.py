@@ -15,7 +15,7 @@ from moorage.host.rules import Rule, default_rules, types_delegated, types_of
 from moorage.management.config import HostManagement
 from moorage.service import ServiceType
 
-_AT_START = ("socket", "state", "management", "dns")
+_AT_START = ("socket", "state", "management", "dns", "hooks")
 """Keys that a running daemon cannot take over."""
 
 
@@ -73,6 +73,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             fail at once.
         optimistic_dad: set optimistic duplicate address detection (RFC 4429) on the interfaces.
         network_policy: what becomes of the policy that a network dictates.
+        hooks: put hooks into the kernel, so that applications need not always ask.
         authority: who may use a typed address that he has not from ``setsc()``.
         rules: who may have what; the first that fits a caller decides.
         quota: how many addresses and requests to the network somebody may have.
@@ -98,6 +99,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     destroy_sockets: bool = True
     optimistic_dad: bool = True
     network_policy: Obedience = Obedience.LIMIT
+    hooks: bool = True
     authority: Authority = Authority.USER
     rules: list[Rule] = msgspec.field(name="rule", default_factory=default_rules)
     quota: QuotaTable = QuotaTable()

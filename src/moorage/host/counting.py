@@ -54,7 +54,7 @@ class ByteCounting:
             self._wanted = wanted
         except OSError as error:
             self._impossible = True
-            self._complain(f"lifetimes in bytes are not kept: {error}")
+            self._complain(f"bytes sent are not counted, nor lifetimes kept by them: {error}")
 
     def used(self) -> dict[IPv6Address, int]:
         """Return the bytes that were counted so far, with those of earlier lives."""

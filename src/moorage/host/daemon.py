@@ -135,7 +135,7 @@ class _HostDaemon:
             SystemRandom(),
         )
         self._counting = ByteCounting(self._spent, _log.error)
-        self._hooking = Hooking(_log.error)
+        self._hooking = Hooking(config.hooks, _log.error)
         self.inside = Inside(
             config,
             self._core.known,

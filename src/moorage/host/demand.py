@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from moorage.host.actions import Reconcile
+from moorage.host.actions import CountSockets, Reconcile
 from moorage.host.asking import Asking
 from moorage.host.caller import Caller
 from moorage.host.known import Known
@@ -178,7 +178,8 @@ class Demand:
             lease.kept = lease.kept and lease.type in wanted
         self._occupancy.keep(wanted, now)
         for lease in self._known.leases.alive():
-            self._occupancy.authorise(lease)
+            if lease.address is not None and lease.type in self._known.restricted_types:
+                self._known.out.append(CountSockets(lease.address))
         self._drop_unwanted()
         self._known.out.append(Reconcile())
 

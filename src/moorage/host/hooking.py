@@ -17,16 +17,16 @@ _log = logging.getLogger("moorage.host")
 class Hooking:
     """Keeps the hooks' tables as they have to be; without hooks it does nothing."""
 
-    def __init__(
-        self, complain: Callable[[str], None], loaded: Callable[[], Hooks] = load_hooks
-    ) -> None:
+    def __init__(self, wanted: bool, complain: Callable[[str], None]) -> None:
         self._complain = complain
         self._now = Offered({}, {}, {})
         self._granted: set[int] = set()
         self._given: dict[IPv6Address, float] = {}
         self.hooks: Hooks | None = None
+        if not wanted:
+            return
         try:
-            self.hooks = loaded()
+            self.hooks = load_hooks()
         except Unavailable as error:
             _log.info("no hooks in the kernel, setsc() asks the daemon: %s", error.strerror)
 

@@ -90,7 +90,7 @@ class HostMetrics:
         )
         yield gauge(
             "moorage_host_sent_bytes",
-            "Bytes sent from the present addresses, of types that are renewed by them.",
+            "Bytes sent from the present delegated addresses.",
             ["type"],
             counted,
         )

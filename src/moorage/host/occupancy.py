@@ -126,7 +126,8 @@ class Occupancy:
         if any(cookies):
             lease.sockets |= set(cookies) - {0}
             lease.step(Event.OPEN)
-            self.authorise(lease)
+            if lease.type in self._known.restricted_types:
+                self._known.out += [Authorise(each, lease.type) for each in lease.sockets]
         elif lease.lingers and counting and not cookies:
             self._release(lease, now)
         elif lease.state is State.READY or (lease.uncertain and counting and not cookies):
@@ -153,11 +154,6 @@ class Occupancy:
             lease.counting = True
             if lease.address is not None:
                 self._known.out.append(CountSockets(lease.address))
-
-    def authorise(self, lease: Lease) -> None:
-        """Let the sockets of a lease go on, where not everybody may use its address."""
-        if lease.type in self._known.restricted_types:
-            self._known.out += [Authorise(cookie, lease.type) for cookie in lease.sockets]
 
     def retire(self, lease: Lease, now: float) -> None:
         """Give an address to no more sockets; it goes with the last of those that have it."""

@@ -12,7 +12,7 @@ from moorage.host.known import Known
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
 from moorage.host.occupancy import Occupancy
-from moorage.kernel.send_quotas import Quota
+from moorage.kernel.send_quotas import UNLIMITED, Quota
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType
 
@@ -76,11 +76,16 @@ class Renewal:
             self._known.waiting.add(waiter)
 
     def quotas(self) -> dict[IPv6Address, Quota]:
-        """Return how many bytes may be sent from which addresses before they are replaced."""
+        """Return how many bytes may be sent from which addresses before they are replaced.
+
+        Those of every address are counted, for whoever wants to know.
+        """
         quotas = {}
         for lease in self._known.leases.alive():
             limit = self._known.config.lifetimes.of(lease.type).bytes
-            if limit and lease.usable and not lease.spent and lease.address is not None:
+            if not limit or lease.spent or not lease.usable:
+                limit = UNLIMITED
+            if lease.address is not None:
                 quotas[lease.address] = Quota(limit, lease.sent)
         return quotas
 

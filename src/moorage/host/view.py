@@ -57,7 +57,7 @@ class AddressView(msgspec.Struct, frozen=True):
         kept: wanted by policy, whether a socket uses it or not.
         sockets: how many use it, as far as the daemon has heard.
         sent: bytes that were sent from it, with their IPv6 headers; none: they are not counted,
-            since its type is not renewed by them.
+            since it is an ordinary one, or the kernel cannot.
         released_in: until it is given back, while nobody uses it.
     """
 

@@ -33,7 +33,8 @@ class FakeSendQuotas:
         """See `SendQuotas.apply`."""
         self._wanted = dict(wanted)
         self._quotas = {
-            address: self._quotas.get(address, quota) for address, quota in wanted.items()
+            address: Quota(quota.limit, self._quotas.get(address, quota).used)
+            for address, quota in wanted.items()
         }
 
     def resync(self) -> None:

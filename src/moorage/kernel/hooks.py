@@ -15,6 +15,8 @@ from moorage.kernel.bpf import KernelMap, Object, load
 from moorage.service import ServiceType
 
 NAME: Final = "hooks"
+_CHECKS: Final = ("check_bind", "check_connect", "check_send")
+"""Programs that are there only while there is something to check: everybody's UDP pays for them."""
 _SO_NETNS_COOKIE: Final = 71
 _NANOSECONDS: Final = 1_000_000_000
 _NEVER: Final = (1 << 63) - 1
@@ -73,6 +75,7 @@ class Hooks:
         self._granted = programs.map("granted")
         self._news = programs.ring("news")
         self._numbers = count(1)
+        self._restrictions: set[IPv6Address] = set()
 
     def close(self) -> None:
         """Take the hooks out of the kernel."""
@@ -128,8 +131,15 @@ class Hooks:
         """Let only sockets that are authorised for the type use an address; none: let all."""
         if kind is None:
             self._restricted.delete(address.packed)
+            self._restrictions.discard(address)
         else:
             self._restricted.update(address.packed, _U32.pack(kind))
+            self._restrictions.add(address)
+        for program in _CHECKS:
+            if self._restrictions:
+                self._programs.attach(program)
+            else:
+                self._programs.detach(program)
 
     def grant(self, cookie: int, kinds: Collection[ServiceType]) -> None:
         """Authorise a socket for types; none: it has ended."""
@@ -147,7 +157,7 @@ def load_hooks() -> Hooks:
     """
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         network = sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, _U64.size)
-    return Hooks(load(NAME, constants=network))
+    return Hooks(load(NAME, constants=network, later=_CHECKS))
 
 
 def _bits(kinds: Collection[ServiceType]) -> int:

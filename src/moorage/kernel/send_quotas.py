@@ -23,6 +23,9 @@ _SOURCE_OFFSET: Final = 8
 _NFNLGRP_NFTABLES: Final = 7
 _NAME_PREFIX: Final = "from-"
 
+UNLIMITED: Final = (1 << 63) - 1
+"""A quota that nobody ever spends: its bytes are only counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quota:
@@ -60,7 +63,7 @@ class SendQuotas(Protocol):
         """What happened since the last time, without waiting. Raises `netlink.Overrun`."""
 
     def apply(self, wanted: Mapping[IPv6Address, Quota]) -> None:
-        """Have these quotas and no others; those that are there go on counting."""
+        """Have these quotas and no others; what was counted for those that are there stays."""
 
     def resync(self) -> None:
         """Make the quotas anew that were applied last."""
@@ -105,8 +108,14 @@ class NetlinkSendQuotas:
         if self._applied is None:
             self._make(wanted)
             return
-        gone = [address for address in self._applied if address not in wanted]
-        new = {address: wanted[address] for address in wanted if address not in self._applied}
+        known = self._applied
+        gone = [
+            each for each in known if each not in wanted or known[each].limit != wanted[each].limit
+        ]
+        new = {each: quota for each, quota in wanted.items() if each not in known}
+        if changed := wanted.keys() & set(gone):
+            used = self.used()
+            new |= {each: Quota(wanted[each].limit, used.get(each, 0)) for each in changed}
         try:
             self._commit([*_without(gone), *_with(new)])
         except NetlinkError:

@@ -114,5 +114,5 @@ async def test_a_kernel_that_cannot_is_complained_of_once() -> None:
     shell.counting.close()
     assert shell.opened == 1
     assert shell.complaints == [
-        "lifetimes in bytes are not kept: [Errno 95] Operation not supported"
+        "bytes sent are not counted, nor lifetimes kept by them: [Errno 95] Operation not supported"
     ]

@@ -70,8 +70,10 @@ def test_users(hooks: Hooks, programs: FakeObject) -> None:
 def test_addresses_and_sockets(hooks: Hooks, programs: FakeObject) -> None:
     hooks.restrict(ADDRESS, ServiceType.GRACEFUL_REPLACEMENT)
     assert programs.maps["restricted"].values == {ADDRESS.packed: struct.pack("=I", 4)}
+    assert programs.attached == {"check_bind", "check_connect", "check_send"}
     hooks.restrict(ADDRESS, None)
     assert programs.maps["restricted"].values == {}
+    assert programs.attached == set()
     hooks.grant(7 << 32, {ServiceType.FIXED, ServiceType.SESSION_LASTING})
     assert programs.maps["granted"].values == {struct.pack("=Q", 7 << 32): struct.pack("=I", 6)}
     hooks.grant(7 << 32, ())

@@ -53,6 +53,7 @@ class FakeObject:
     def __init__(self) -> None:
         self.maps: dict[str, FakeMap] = {}
         self.rings: dict[str, FakeRing] = {}
+        self.attached: set[str] = set()
         self.closed = False
 
     def map(self, name: str) -> FakeMap:
@@ -62,6 +63,14 @@ class FakeObject:
     def ring(self, name: str) -> FakeRing:
         """See `Object.ring`."""
         return self.rings.setdefault(name, FakeRing())
+
+    def attach(self, program: str) -> None:
+        """See `Object.attach`."""
+        self.attached.add(program)
+
+    def detach(self, program: str) -> None:
+        """See `Object.detach`."""
+        self.attached.discard(program)
 
     def close(self) -> None:
         """See `Object.close`."""

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -53,6 +53,12 @@ class Object(Protocol):
 
     def ring(self, name: str) -> Ring:
         """Return the reader of a ring buffer of this name; there must be no second one."""
+
+    def attach(self, program: str) -> None:
+        """Let a program run, unless it does. Raises OSError if the kernel refuses."""
+
+    def detach(self, program: str) -> None:
+        """Let a program run no more."""
 
     def close(self) -> None:
         """Take the programs out of the kernel."""
@@ -145,10 +151,15 @@ class KernelRing:
 class KernelObject:
     """The kernel's `Object`."""
 
-    def __init__(self, handle: int, links: list[int]) -> None:
+    def __init__(self, handle: int, place: Path) -> None:
         self._library = library()
         self._handle = handle
-        self._links = links
+        self._place = place
+        self._programs = {
+            os.fsdecode(self._library.bpf_program__name(each)): each
+            for each in _each(self._library.bpf_object__next_program, handle)
+        }
+        self._links: dict[str, int] = {}
         self._maps = _maps(self._library, handle)
         self._rings: list[KernelRing] = []
         self._closed = False
@@ -168,13 +179,34 @@ class KernelObject:
         self._rings.append(ring)
         return ring
 
+    @property
+    def programs(self) -> Collection[str]:
+        """The names of its programs."""
+        return self._programs.keys()
+
+    def attach(self, program: str) -> None:
+        """See `Object.attach`."""
+        if program in self._links:
+            return
+        folder = os.open(self._place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            function = self._library.bpf_program__attach_cgroup
+            self._links[program] = call(function, self._programs[program], folder)
+        finally:
+            os.close(folder)
+
+    def detach(self, program: str) -> None:
+        """See `Object.detach`."""
+        if program in self._links:
+            self._library.bpf_link__destroy(self._links.pop(program))
+
     def close(self) -> None:
         """See `Object.close`."""
         if self._closed:
             return
         self._closed = True
-        for link in self._links:
-            self._library.bpf_link__destroy(link)
+        for program in list(self._links):
+            self.detach(program)
         for ring in self._rings:
             ring.close()
         self._library.bpf_object__close(self._handle)
@@ -186,8 +218,9 @@ def load(
     constants: bytes | None = None,
     shared: Mapping[str, KernelMap] | None = None,
     group: Path | None = None,
+    later: Collection[str] = (),
 ) -> KernelObject:
-    """Load ``native/NAME.bpf.c`` and attach all its programs to a control group.
+    """Load ``native/NAME.bpf.c`` and attach its programs to a control group.
 
     The programs run beside those of others, in the order in which they were attached, and go with
     this process however it ends. They see the sockets of every network namespace: which of them
@@ -198,6 +231,7 @@ def load(
         constants: what its ``const volatile`` variables are, as they lie in memory.
         shared: maps of other objects, by name, that it uses in the place of its own.
         group: none: that of all processes.
+        later: programs that are not attached yet.
 
     Raises:
         Unavailable: something is missing.
@@ -211,7 +245,6 @@ def load(
         handle = call(loaded.bpf_object__open_file, os.fsencode(path), None)
     except OSError as error:
         raise Unavailable(f"{path}: {error.strerror}", error.errno or 0) from None
-    links: list[int] = []
     try:
         maps = _maps(loaded, handle)
         if constants is not None:
@@ -219,24 +252,18 @@ def load(
         for each, map_ in (shared or {}).items():
             call(loaded.bpf_map__reuse_fd, maps[each], map_.descriptor)
         call(loaded.bpf_object__load, handle)
-        _attach(loaded, handle, place, links)
     except OSError as error:
-        for link in links:
-            loaded.bpf_link__destroy(link)
         loaded.bpf_object__close(handle)
         raise _unavailable(path, error) from None
-    return KernelObject(handle, links)
-
-
-def _attach(loaded: ctypes.CDLL, handle: int, place: Path, links: list[int]) -> None:
-    folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    programs = KernelObject(handle, place)
     try:
-        links.extend(
-            call(loaded.bpf_program__attach_cgroup, program, folder)
-            for program in _each(loaded.bpf_object__next_program, handle)
-        )
-    finally:
-        os.close(folder)
+        for program in programs.programs:
+            if program not in later:
+                programs.attach(program)
+    except OSError as error:
+        programs.close()
+        raise _unavailable(path, error) from None
+    return programs
 
 
 def _maps(loaded: ctypes.CDLL, handle: int) -> dict[str, int]:
