@@ -129,10 +129,10 @@ def test_the_codes(library: Library, stage: Stage) -> None:
         assert refused == Outcome(FAILED, errno.ENETUNREACH, UNTOUCHED)
 
 
-def test_a_host_without_the_service(
-    ask: Callable[..., Outcome], scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_host_without_the_service(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """6.1-b, 5.1-b: without a daemon every type is not supported."""
-    monkeypatch.setenv("MOORAGE_SOCKET", str(scene.host.folder / "nobody.sock"))
-    for service in ServiceType:
-        assert ask(service) == Outcome(NOT_SUPPORTED, errno.ENOENT, UNTOUCHED)
+    monkeypatch.setenv("MOORAGE_SOCKET", "/nowhere")
+    with socket.socket(socket.AF_INET6) as sock:
+        for service in ServiceType:
+            outcome = library.call(sock.fileno(), service)
+            assert outcome == Outcome(NOT_SUPPORTED, errno.ENOENT, UNTOUCHED)

@@ -10,7 +10,7 @@ from moorage.host.events import AddressDeprecated, AddressReplaced
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
 from moorage.host.lifetimes import DailyLifetime, Lifetime, Lifetimes
-from moorage.kernel.send_quotas import Quota
+from moorage.kernel.send_quotas import UNLIMITED, Quota
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType, RefusalReason
 from tests.scripted import FIXED, GRACEFUL, LASTING, ORDINARY, WL0, WL1, Host, Network, config
@@ -204,9 +204,9 @@ def counted() -> Host:
 def send(host: Host, lease: Lease) -> None:
     """Use up the quota of an address."""
     assert lease.address is not None
-    assert lease.address in host.core.quotas()
+    assert host.core.quotas()[lease.address].limit < UNLIMITED
     host.do(host.core.spent(lease.address, host.now))
-    assert lease.address not in host.core.quotas()
+    assert host.core.quotas()[lease.address].limit == UNLIMITED
 
 
 def test_a_request_gets_a_new_address_when_the_bytes_of_the_old_one_are_spent(
@@ -221,7 +221,7 @@ def test_a_request_gets_a_new_address_when_the_bytes_of_the_old_one_are_spent(
     new = held(counted, LASTING, 2)
     assert new is not old
     assert (old.state, old.sockets) == (State.RETIRING, {1})
-    assert counted.core.quotas() == {new.address: Quota(5000)}
+    assert counted.core.quotas() == {old.address: Quota(UNLIMITED), new.address: Quota(5000)}
 
 
 def test_what_is_renewed_regularly_is_replaced_when_its_bytes_are_spent(counted: Host) -> None:
@@ -231,9 +231,9 @@ def test_what_is_renewed_regularly_is_replaced_when_its_bytes_are_spent(counted:
     assert (old.state, new.state) == (State.RETIRING, State.READY)
 
 
-def test_types_without_a_limit_are_not_counted(counted: Host) -> None:
-    held(counted, FIXED)
-    assert counted.core.quotas() == {}
+def test_types_without_a_limit_are_only_counted(counted: Host) -> None:
+    lease = held(counted, FIXED)
+    assert counted.core.quotas() == {lease.address: Quota(UNLIMITED)}
 
 
 def test_bytes_of_an_earlier_life_count(counted: Host) -> None:
