@@ -64,7 +64,7 @@ class Station:
         self.mirror = Mirror(config.hold)
         self.account = Account(config.id, self.mirror.holder, lambda _: None, time.time)
         self._store = store
-        self._membership = Membership(config, store, self.mirror, self.complaints)
+        self._membership = Membership(config, store, self.mirror, self.complaints, lambda _: None)
         self.server = DelegationServer(
             config, store, self.mirror, self, self.complaints, self.account
         )

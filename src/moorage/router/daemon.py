@@ -26,7 +26,6 @@ from moorage.kernel.routes import Remove
 from moorage.management.event import ConfigurationRefused, ConfigurationTaken
 from moorage.numbers import ROUTE_PROTOCOL
 from moorage.readiness import notify
-from moorage.router.announcer import Announcer
 from moorage.router.config import RouterConfig
 from moorage.router.events import AnchorHeld, LinkClosed, LinkServed, RouterJoined, RouterLeft
 from moorage.router.inside import Inside
@@ -123,7 +122,6 @@ class _RouterDaemon:
         self._access = {link.interface: link for link in config.access}
         self._mirror = Mirror(config.hold)
         self._expiry = Expiry(config, self._mirror.holder)
-        self._membership = Membership(config, store, self._mirror, self._complaints)
         self._addresses = NetlinkAddressTable()
         self._watch = KernelWatch(config, self._mirror, self._commit_soon, self._serve, _log.error)
         self._forwarding = self._watch.forwarding
@@ -131,6 +129,10 @@ class _RouterDaemon:
         self.inside = Inside(
             config, self._mirror, self._forwarding, self._complaints.counts, self._serving
         )
+        self._membership = Membership(
+            config, store, self._mirror, self._complaints, self.inside.tell
+        )
+        self.inside.announcer = self._membership.announcer
         self._account = self.inside.account
         self._server = DelegationServer(
             config,
@@ -141,10 +143,6 @@ class _RouterDaemon:
             self._account,
             keys=load_keys(config.dhcp.secret),
         )
-        self._announcer = (
-            None if config.announce is None else Announcer(config.announce, self.inside.tell)
-        )
-        self.inside.announcer = self._announcer
         self._tunnel_errors = TunnelErrors(self._forwarding.sends)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -204,7 +202,6 @@ class _RouterDaemon:
             part.reconfigure(config)
         for server in self._serving.values():
             server.reconfigure(config)
-        self._announce()
         self.inside.tell(ConfigurationTaken(changed(before, config)))
         if config.tells_other_than(before):
             self._spawn(self._ask_back())
@@ -217,8 +214,7 @@ class _RouterDaemon:
         """Stop to serve; the kernel keeps what it has."""
         self._watch.close()
         self._tunnel_errors.close()
-        if self._announcer is not None:
-            self._announcer.close()
+        self._membership.close()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
@@ -250,18 +246,7 @@ class _RouterDaemon:
         self._server.listed(bindings)
         self._watch.resync()
         self._membership.heed()
-        self._announce()
         self._set_timer()
-
-    def _announce(self) -> None:
-        """Have the network route here what we act for."""
-        if self._announcer is None:
-            return
-        anchors, concern = self._mirror.anchors, {self._config.id, *self._config.standby.routers}
-        self._announcer.want(
-            (anchor.pool for anchor in anchors.of(self._config.id)),
-            (anchor.pool for anchor in anchors if anchor.id in concern),
-        )
 
     async def _follow(self, revision: int) -> None:
         """Do what the store says, as it says it."""
