@@ -150,19 +150,25 @@ static __always_inline int refuse(int error)
 
 /* ---- the option -------------------------------------------------------------------------------- */
 
+static __always_inline bool is_our_option(struct bpf_sockopt *ctx)
+{
+    return ctx->level == IPPROTO_IPV6 && ctx->optname == IPV6_ADDR_PREFERENCES;
+}
+
 static __always_inline bool is_ours(struct bpf_sockopt *ctx)
 {
-    return ctx->level == IPPROTO_IPV6 && ctx->optname == IPV6_ADDR_PREFERENCES && ctx->sk &&
-           ctx->sk->family == AF_INET6 && bpf_get_netns_cookie(ctx) == network;
+    return is_our_option(ctx) && ctx->sk && ctx->sk->family == AF_INET6 &&
+           bpf_get_netns_cookie(ctx) == network;
 }
 
 /*
  * The kernel shows hooks the first page of an option and, before Linux 6.5, failed where there was
- * more, unless told to go on with the original. That is left to it.
+ * more, unless told to go on with the original. That is left to it; but not for our option, of
+ * which the hook of another namespace has still to see the length.
  */
 static __always_inline int pass(struct bpf_sockopt *ctx)
 {
-    if (ctx->optlen > PAGE)
+    if (ctx->optlen > PAGE && !is_our_option(ctx))
         ctx->optlen = 0;
     return PASS;
 }
