@@ -549,13 +549,20 @@ def test_a_hundred_thousand_bindings(net: Net, sid_filter: SidFilter) -> None:
 
 
 def test_what_comes_from_the_core_for_a_pool_does_not_go_back(
-    net: Net, sid_filter: SidFilter, ip: Ip
+    net: Net, sid_filter: SidFilter, ip: Ip, kernel: KernelWorld
 ) -> None:
     """Or it would go to and fro while the core and this router do not agree on its anchor."""
     sid_filter.resync(STATE)
     ip("-6", "route", "add", str(POOL), "via", OTHER_ROUTER, "dev", "core")
     net.core.send(packet(STRANGER, in_prefix(NOBODYS), b"to and fro"))
     wait_for_drops(sid_filter, {DropReason.RETURNED: 1})
+    # From host to host, each anchored by another router, the way leads over this one.
+    with net.core.inside():
+        kernel.add_address(in_prefix(NOBODYS), 128)
+    with net.core.receiver(in_prefix(NOBODYS)) as at_host_of_another:
+        inner = packet(in_prefix(AWAY), in_prefix(NOBODYS), b"host to host")
+        net.core.send(encapsulated(OTHER_ROUTER, UP_SID, inner))
+        assert at_host_of_another.recv(64) == b"host to host"
     # What is not of a pool may pass through, and what is on a link gets there.
     net.core.send(packet(STRANGER, CORRESPONDENT, b"through"))
     assert net.at_correspondent.recv(64) == b"through"
@@ -593,7 +600,8 @@ def test_nft_reads_the_table_as_we_mean_it(net: Net, sid_filter: SidFilter) -> N
         ' elements = { "access" . ::, "access" . 2001:db8:1001::/64, "access" . fe80::/10 }',
         "type filter hook prerouting priority raw; policy accept;",
         "type filter hook forward priority filter; policy accept;"
-        ' iifname "core" oifname "core" ip6 daddr @pools counter name "returned" drop',
+        ' iifname "core" oifname "core" ip6 saddr != @pools ip6 daddr @pools'
+        ' counter name "returned" drop',
         "iifname @access ip6 saddr @pools iifname . ",
         ' != @attached64 counter name "forged-source" drop',
         "iifname @access ip6 saddr != @pools iifname . ip6 saddr != @local"

@@ -55,7 +55,7 @@ class DropReason(StrEnum):
     NOT_SERVED = "not-served"
     """To the *up* SID, with an inner source that the sending router does not serve."""
     RETURNED = "returned"
-    """From the core to a pool that another router acts for, back to the core."""
+    """From the core to a pool that another router acts for, back to the core; hosts' own apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +312,9 @@ def _returned(state: FilterState) -> tuple[bytes, ...]:
     return (
         *(nft.load_interface(), core),
         *(nft.load_leaving_interface(), core),
+        # What has a source of a pool may come out of a tunnel that ends here.
+        nft.load(nft.Base.NETWORK_HEADER, _SOURCE_OFFSET, 16),
+        nft.missing_in("pools"),
         nft.load(nft.Base.NETWORK_HEADER, _DESTINATION_OFFSET, 16),
         nft.found_in("pools"),
         *_drop(DropReason.RETURNED),
