@@ -10,11 +10,12 @@ import pytest
 
 from moorage.lab.errors import LabError
 from moorage.lab.namespaces import become_root
+from moorage.service import ServiceType
 from tests.conformance.scene import Scene, eventually, open_scene
 from tests.leaks import nothing_left_behind
 
-LINGER = 0.1
-"""Seconds that an address stays after its last socket."""
+LINGER = {kind.slug: 0.1 for kind in ServiceType}
+"""For a host whose addresses go soon after their last socket."""
 
 
 class Stage(Protocol):

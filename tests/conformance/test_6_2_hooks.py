@@ -25,7 +25,7 @@ OPTION = (socket.IPPROTO_IPV6, moorage.IPV6_ADDR_PREFERENCES)
 ON_NET = moorage.IPV6_REQUIRE_SRC_ON_NET
 USUAL = 0x0500
 SESSION = ServiceType.SESSION_LASTING
-LINGER = 0.5
+LINGER = {kind.slug: 0.5 for kind in ServiceType}
 
 Setsc = Callable[[socket.socket, ServiceType], IPv6Address]
 

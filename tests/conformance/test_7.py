@@ -149,7 +149,7 @@ def test_nobody_exhausts_a_type_for_others(rationed: Scene, agent: Path) -> None
 def test_nobody_asks_the_network_on_and_on(stage: Stage) -> None:
     """7-b: who opens and closes sockets in a loop makes the host ask so often and no more."""
     quota = {"application": {"requests": 4}, "user": {"requests": 6}, "all": {"requests": 100}}
-    with stage(host={"linger": 0, "at_boot": [], "quota": quota}) as scene:
+    with stage(host={"linger": {"session-lasting": 0}, "at_boot": [], "quota": quota}) as scene:
         eventually(scene.settled)
         tap = scene.tap()
         answers = [got(scene.host, "session-lasting+") for _ in range(6)]

@@ -12,6 +12,7 @@ import pytest
 
 from moorage.numbers import ROUTE_PROTOCOL
 from moorage.service import ServiceType
+from tests.conformance.conftest import LINGER
 from tests.conformance.scene import DELEGATED, Scene, eventually, open_scene
 from tests.interop.clients import Client, dhcpcd, networkd
 from tests.lab.flows import routes, rules
@@ -30,7 +31,7 @@ def client(request: pytest.FixtureRequest) -> Client:
 @pytest.fixture
 def scene(mark: str, tmp_path: Path) -> Iterator[Scene]:
     """A network with the service and a host on which nothing runs."""
-    settings = {"linger": 0.1, "at_boot": [], "interfaces": ["wl0"]}
+    settings = {"linger": LINGER, "at_boot": [], "interfaces": ["wl0"]}
     with open_scene(tmp_path, host=settings, daemons=False) as scene:
         scene.lab.attach("mn", "wl1", "ar2")
         for router in scene.topology.routers:

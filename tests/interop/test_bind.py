@@ -19,6 +19,7 @@ from moorage.lab import network
 from moorage.lab.lab import Lab
 from moorage.lab.programs import path_of, server
 from moorage.service import ServiceType
+from tests.conformance.conftest import LINGER
 from tests.conformance.scene import Scene, eventually, open_scene
 
 pytestmark = [pytest.mark.netns, pytest.mark.interop]
@@ -74,7 +75,7 @@ def scene(mark: str, tmp_path: Path, secret: str) -> Iterator[Scene]:
         "key_name": KEY,
         "key_file": str(key),
     }
-    host = {"at_boot": [], "linger": 0.1, "dns": table}
+    host = {"at_boot": [], "linger": LINGER, "dns": table}
     with open_scene(tmp_path, host=host, daemons=False) as scene:
         for router in scene.topology.routers:
             scene.lab.daemon(router).start()

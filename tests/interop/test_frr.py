@@ -21,6 +21,7 @@ from moorage.lab.lab import Lab
 from moorage.lab.network import NODE_FOLDER
 from moorage.lab.topology import CORE, Topology
 from moorage.service import ServiceType
+from tests.conformance.conftest import LINGER
 from tests.conformance.scene import Scene, eventually, open_scene
 from tests.lab.flows import Flow
 
@@ -103,7 +104,7 @@ class Announced(Scene):
 
 @pytest.fixture
 def scene(mark: str, tmp_path: Path) -> Iterator[Announced]:
-    host = {"at_boot": [], "linger": 0.1}
+    host = {"at_boot": [], "linger": LINGER}
     with (
         open_scene(tmp_path, plain=announcing(), host=host, daemons=False) as plain,
         ExitStack() as stack,

@@ -14,6 +14,7 @@ import pytest
 import moorage
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType
+from tests.conformance.conftest import LINGER
 from tests.conformance.scene import DELEGATED, Scene, Tap, eventually, open_scene
 from tests.interop.networks import LEASES, Network, dnsmasq, kea, radvd
 
@@ -44,7 +45,7 @@ def network(request: pytest.FixtureRequest) -> Network:
 
 @pytest.fixture
 def visit(mark: str, tmp_path: Path, network: Network) -> Iterator[Visit]:
-    with open_scene(tmp_path, host={"linger": 0.1, "at_boot": []}, daemons=False) as scene:
+    with open_scene(tmp_path, host={"linger": LINGER, "at_boot": []}, daemons=False) as scene:
         router = scene.lab.node("ar1")
         with network(router, scene.topology.routers["ar1"]):
             tap = scene.tap()

@@ -20,6 +20,7 @@ import pytest
 
 from moorage.lab.namespaces import become_root
 from moorage.service import ServiceType
+from tests.conformance.conftest import LINGER
 from tests.conformance.scene import PATIENCE, Scene, eventually, open_scene
 from tests.interop import running
 from tests.interop.running import RESPONSE, accepted, listening, popen, port_of, received, run
@@ -97,7 +98,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     before = running.groups()
     with (
         nothing_left_behind(),
-        open_scene(tmp_path_factory.mktemp("store"), host={"linger": 0.1, "at_boot": []}) as scene,
+        open_scene(
+            tmp_path_factory.mktemp("store"), host={"linger": LINGER, "at_boot": []}
+        ) as scene,
     ):
         eventually(scene.settled)
         yield scene

@@ -20,6 +20,7 @@ from moorage.lab.network import ACCESS
 from moorage.service import ServiceType
 from moorage.wire import dhcp6, nd
 from moorage.wire.app import REPLY_LENGTH, Operation, Reason, Request, decode_reply
+from tests.conformance.conftest import LINGER
 from tests.conformance.scene import PATIENCE, Scene, eventually, open_scene
 
 pytestmark = pytest.mark.netns
@@ -30,7 +31,7 @@ NUMBERS = random.Random(20)
 
 @pytest.fixture
 def scene(mark: str, tmp_path: Path) -> Iterator[Scene]:
-    with open_scene(tmp_path, host={"linger": 0.1}) as scene:
+    with open_scene(tmp_path, host={"linger": LINGER}) as scene:
         eventually(scene.settled)
         eventually(scene.typed)
         yield scene

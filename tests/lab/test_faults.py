@@ -14,12 +14,11 @@ from moorage.kernel.routes import Route
 from moorage.numbers import ROUTER_DOWN_TABLE
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType
+from tests.conformance.conftest import LINGER
 from tests.conformance.scene import Scene, eventually, open_scene
 from tests.lab.flows import Flow, flush, flush_addresses, routes, rules
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("mark")]
-
-LINGER = 0.1
 
 
 @pytest.fixture

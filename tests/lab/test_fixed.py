@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from moorage.service import ServiceType
+from tests.conformance.conftest import LINGER
 from tests.conformance.scene import Scene, eventually, open_scene
 from tests.lab.flows import flush, flush_addresses
 
@@ -21,7 +22,7 @@ PORT = 7
 
 @pytest.fixture
 def scene(mark: str, tmp_path: Path) -> Iterator[Scene]:
-    with open_scene(tmp_path, host={"linger": 0.1, "at_boot": []}) as scene:
+    with open_scene(tmp_path, host={"linger": LINGER, "at_boot": []}) as scene:
         eventually(scene.settled)
         yield scene
 

@@ -22,12 +22,13 @@ from moorage.lab.lab import Node
 from moorage.lab.network import ACCESS
 from moorage.lab.topology import Topology
 from moorage.service import ServiceType
+from tests.conformance.conftest import LINGER
 from tests.conformance.scene import Scene, eventually, open_scene
 from tests.lab.flows import Flow
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("mark")]
 
-HOST = {"linger": 0.1, "at_boot": [], "dwell": 0.0}
+HOST = {"linger": LINGER, "at_boot": [], "dwell": 0.0}
 RENUMBERED = IPv6Network("2001:db8:1fff::/64")
 
 

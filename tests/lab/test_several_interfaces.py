@@ -18,6 +18,7 @@ from moorage.lab.pcap import capture_socket
 from moorage.numbers import HOST_TABLE
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import CLIENT_PORT, SERVER_PORT, Message, MessageType, decode_message
+from tests.conformance.conftest import LINGER
 from tests.conformance.scene import Scene, eventually, open_scene
 from tests.lab.flows import Flow, routes
 
@@ -144,7 +145,7 @@ def serving(request: pytest.FixtureRequest) -> dict[str, list[str]]:
 def moving(
     mark: str, tmp_path: Path, dwell: float, serving: dict[str, list[str]]
 ) -> Iterator[Moving]:
-    settings = {"linger": 0.1, "at_boot": [], "dwell": dwell, "serving": serving}
+    settings = {"linger": LINGER, "at_boot": [], "dwell": dwell, "serving": serving}
     with open_scene(tmp_path, host=settings) as scene:
         eventually(scene.settled)
         with Flow(scene.connect(ServiceType.SESSION_LASTING)) as flow:

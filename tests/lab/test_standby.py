@@ -23,6 +23,7 @@ from moorage.lab.pcap import capture_socket
 from moorage.lab.static import PROTOCOL
 from moorage.lab.topology import CORE
 from moorage.service import ServiceType
+from tests.conformance.conftest import LINGER
 from tests.conformance.scene import PATIENCE, Scene, eventually, open_scene
 from tests.lab.flows import Flow, routes
 from tests.lab.inside import metrics, moorage, moorage_json
@@ -96,7 +97,7 @@ def standing(lease: float, hand_back: float) -> topology.Topology:
 
 @pytest.fixture(params=[(LEASE, 3600.0)], ids=str)
 def scene(mark: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Standing]:
-    host = {"linger": 0.1, "at_boot": []}
+    host = {"linger": LINGER, "at_boot": []}
     with open_scene(tmp_path, plain=standing(*request.param), host=host) as plain:
         scene = Standing(plain.lab, tmp_path / "bindings.db")
         eventually(scene.settled)

@@ -19,6 +19,7 @@ import moorage
 from moorage import client
 from moorage.lab.network import NODE_FOLDER
 from moorage.service import ServiceType
+from tests.conformance.conftest import LINGER
 from tests.conformance.scene import PATIENCE, Scene, eventually, open_scene
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("mark")]
@@ -30,7 +31,7 @@ PORT = 7
 
 @pytest.fixture
 def scene(mark: str, tmp_path: Path) -> Iterator[Scene]:
-    with open_scene(tmp_path, host={"linger": 0.1, "at_boot": []}) as scene:
+    with open_scene(tmp_path, host={"linger": LINGER, "at_boot": []}) as scene:
         eventually(scene.settled)
         yield scene
 

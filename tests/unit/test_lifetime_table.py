@@ -91,7 +91,7 @@ def test_the_defaults() -> None:
         assert (given.t1, given.t2) == (row.t1, row.t2)
         assert (given.detached, given.quarantine) == (row.detached, row.quarantine)
         if row.linger is not None:
-            assert HostConfig(interfaces=["wl0"]).linger == row.linger
+            assert HostConfig(interfaces=["wl0"]).linger.of(kind) == row.linger
     assert HostConfig(interfaces=["wl0"]).types_kept == {FIXED}
     assert TABLE[FIXED].linger is None
 

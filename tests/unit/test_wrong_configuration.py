@@ -43,8 +43,10 @@ def complaint(command: str, file: Path) -> str:
         ("host", {"interfaces": None}, ["interfaces"]),
         ("host", {"interfaces": []}, ["interfaces", "at least one"]),
         ("host", {"interfaces": "wl0"}, ["interfaces", "array", "str"]),
-        ("host", {"lingr": 3}, ["lingr", "linger"]),
-        ("host", {"linger": -1}, ["linger", "negative"]),
+        ("host", {"dwel": 3}, ["dwel", "dwell"]),
+        ("host", {"dwell": -1}, ["dwell", "negative"]),
+        ("host", {"linger": 30}, ["linger", "object", "int"]),
+        ("host", {"linger": {"fixed": -1}}, ["linger.fixed", ">= 0"]),
         ("host", {"dwell": "long"}, ["dwell", "float", "str"]),
         ("host", {"at_boot": ["fast"]}, ["at_boot", "fast", "session-lasting"]),
         ("host", {"at_boot": ["non-persistent"]}, ["at_boot", "non-persistent"]),
@@ -81,7 +83,7 @@ def test_key_and_what_is_allowed(
 def test_file_that_is_none(tmp_path: Path, command: str) -> None:
     file = tmp_path / "wrong.toml"
     assert "No such file" in complaint(command, file)
-    file.write_text("linger = = 3")
+    file.write_text("dwell = = 3")
     assert "line 1" in complaint(command, file)
     file.write_bytes(b"\xff")
     assert "UTF-8" in complaint(command, file)

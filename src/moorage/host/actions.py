@@ -58,9 +58,13 @@ class Steer:
 
 @dataclass(frozen=True, slots=True)
 class CountSockets:
-    """Ask the kernel which sockets use ``address``; tell `HostCore.sockets_counted`."""
+    """Ask the kernel which sockets use ``address``; tell `HostCore.sockets_counted`.
+
+    Who was given it by the hooks less than ``linger`` seconds ago may not have bound to it yet.
+    """
 
     address: IPv6Address
+    linger: float
 
 
 @dataclass(frozen=True, slots=True)

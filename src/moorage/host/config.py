@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from moorage.config import ConfigError
-from moorage.host.lifetimes import Lifetimes
+from moorage.host.lifetimes import Lifetimes, Linger
 from moorage.host.naming import DnsConfig
 from moorage.host.quota import QuotaTable
 from moorage.host.rules import Rule, default_rules, types_delegated, types_of
@@ -59,8 +59,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         default_type: what an application gets that names no type; empty: what the network chooses.
             Those that know nothing of types get it, too, by source address selection.
         fresh: types of which every socket gets an address of its own although there is one.
-        linger: how long an address is kept after its last socket.
-        keep: types whose address is kept for good instead.
+        keep: types whose address is kept for good, not only for the linger time.
         dwell: how long a link serves before a newer one takes over while both are up.
         serving: for types that not every interface may serve those that may, the most preferred
             one first.
@@ -78,6 +77,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         rules: who may have what; the first that fits a caller decides.
         quota: how many addresses and requests to the network somebody may have.
         lifetimes: how long addresses of each type are given to new sockets.
+        linger: how long addresses of each type are kept after their last socket.
         management: where, and for whom, the daemon can be looked into.
         dns: where the host's Fixed addresses are published.
     """
@@ -88,7 +88,6 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     at_boot: list[str] = []
     default_type: str = ""
     fresh: list[str] = []
-    linger: float = 30.0
     keep: list[str] = msgspec.field(default_factory=lambda: [ServiceType.FIXED.slug])
     dwell: float = 1.0
     hold: float = 10.0
@@ -104,6 +103,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     rules: list[Rule] = msgspec.field(name="rule", default_factory=default_rules)
     quota: QuotaTable = QuotaTable()
     lifetimes: Lifetimes = Lifetimes()
+    linger: Linger = Linger()
     serving: dict[str, list[str]] = {}
     management: HostManagement = HostManagement()
     dns: DnsConfig = DnsConfig()
@@ -121,7 +121,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 if name not in self.interfaces:
                     raise ValueError(f"serving.{slug}: {name!r} is not one of interfaces")
         types_of("default_type", [self.default_type] if self.default_type else [])
-        for key in ("linger", "dwell", "hold", "wait", "support_wait", "unsupported_memory"):
+        for key in ("dwell", "hold", "wait", "support_wait", "unsupported_memory"):
             if getattr(self, key) < 0:
                 raise ValueError(f"{key}: must not be negative")
 

@@ -180,7 +180,8 @@ class HostCore:
             lease.kept = lease.kept and lease.type in self._known.types_at_boot
             self._known.leases.add(lease)
             if lease.address is not None:
-                self._known.out.append(CountSockets(lease.address))
+                linger = self._known.config.linger.of(lease.type)
+                self._known.out.append(CountSockets(lease.address, linger))
         self._known.out.insert(0, Reconcile())
         return self._flush()
 

@@ -401,8 +401,8 @@ class _HostDaemon:
                 case Notify(client, notice):
                     assert isinstance(client, Application)
                     client.notify(notice)
-                case CountSockets(address):
-                    self._count(address)
+                case CountSockets(address, linger):
+                    self._count(address, linger)
                 case Authorise(cookie, kind):
                     self._hooking.grant(cookie, kind)
                 case DestroySockets(address, cookies):
@@ -418,12 +418,12 @@ class _HostDaemon:
         self._hooking.publish(self._core.offered(_now()))
         self._alarm.set(self._core.next_timer())
 
-    def _count(self, address: IPv6Address) -> None:
+    def _count(self, address: IPv6Address, linger: float) -> None:
         """Find out who uses an address."""
         given = self._hooking.last_given(address)
         cookies = self._kernel.sockets_on(address)
-        if _now() < given + self._config.linger:
-            cookies.add(0)  # the socket may not have bound yet
+        if _now() < given + linger:
+            cookies.add(0)
         self._do(self._core.sockets_counted(address, cookies, _now()))
 
     def _answer(self, program: Program, reply: Reply) -> None:

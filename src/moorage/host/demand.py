@@ -179,7 +179,8 @@ class Demand:
         self._occupancy.keep(wanted, now)
         for lease in self._known.leases.alive():
             if lease.address is not None and lease.type in self._known.restricted_types:
-                self._known.out.append(CountSockets(lease.address))
+                linger = self._known.config.linger.of(lease.type)
+                self._known.out.append(CountSockets(lease.address, linger))
         self._drop_unwanted()
         self._known.out.append(Reconcile())
 

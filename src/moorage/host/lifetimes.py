@@ -1,4 +1,7 @@
-"""How long an address is given to new sockets: ``[lifetimes.TYPE]`` (draft section 7)."""
+"""How long an address is given to new sockets, and how long it stays when it has none.
+
+``[lifetimes.TYPE]`` (draft section 7) and ``[linger]``.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ import msgspec
 from moorage.service import ServiceType
 
 _DAY = 86400
+_LINGER = 30.0
 
 Amount = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Lifetime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,3 +51,17 @@ class Lifetimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
         """Return the lifetime of one type."""
         lifetime: Lifetime = getattr(self, _FIELDS[kind])
         return lifetime
+
+
+class Linger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """For how many seconds the addresses of each type stay after their last socket."""
+
+    fixed: Seconds = _LINGER
+    session_lasting: Seconds = _LINGER
+    non_persistent: Seconds = _LINGER
+    graceful_replacement: Seconds = _LINGER
+
+    def of(self, kind: ServiceType) -> float:
+        """Return the linger time of one type."""
+        linger: float = getattr(self, _FIELDS[kind])
+        return linger

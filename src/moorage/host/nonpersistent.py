@@ -171,9 +171,10 @@ class NonPersistent:
                 self._retire(address, own, now)
             if own.lingers and now >= own.linger_until:
                 # Sockets whose end is not announced may keep it: then look again.
-                own.linger_until = now + max(self._known.config.linger, _RECOUNT)
+                linger = self._known.config.linger.of(_TYPE)
+                own.linger_until = now + max(linger, _RECOUNT)
                 own.counting = True
-                self._known.out.append(CountSockets(address))
+                self._known.out.append(CountSockets(address, linger))
         self._renew_used(now)
 
     def next_timer(self) -> float | None:

@@ -141,7 +141,7 @@ class Occupancy:
         lease = self._known.leases.of_address(address)
         if lease is not None and not lease.sockets:
             lease.step(Event.OPEN)
-            lease.linger_until = now + max(self._known.config.linger, _RECOUNT)
+            lease.linger_until = now + max(self._known.config.linger.of(lease.type), _RECOUNT)
 
     def poll(self, now: float) -> None:
         """Do what is due: end what is no longer valid, count the sockets on what lingered."""
@@ -150,10 +150,11 @@ class Occupancy:
             self.end(lease, Why.EXPIRED, now)
         for lease in self._known.leases.lingered(now):
             # Sockets whose end is not announced may keep it: then look again.
-            lease.linger_until = now + max(self._known.config.linger, _RECOUNT)
+            linger = self._known.config.linger.of(lease.type)
+            lease.linger_until = now + max(linger, _RECOUNT)
             lease.counting = True
             if lease.address is not None:
-                self._known.out.append(CountSockets(lease.address))
+                self._known.out.append(CountSockets(lease.address, linger))
 
     def retire(self, lease: Lease, now: float) -> None:
         """Give an address to no more sockets; it goes with the last of those that have it."""
@@ -174,7 +175,7 @@ class Occupancy:
             lease.step(Event.KEEP)
         else:
             lease.step(Event.LAST_CLOSE)
-            lease.linger_until = now + self._known.config.linger
+            lease.linger_until = now + self._known.config.linger.of(lease.type)
         self._reconsider_successor(lease, now)
 
     def keep(self, types: Collection[ServiceType], now: float) -> None:

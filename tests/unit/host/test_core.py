@@ -21,6 +21,7 @@ from moorage.host.actions import (
 from moorage.host.config import RetireSlaac
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
+from moorage.host.lifetimes import Linger
 from moorage.host.reach import Reach
 from moorage.host.state import StateFile
 from moorage.kernel.addresses import AddressFlags
@@ -414,6 +415,22 @@ def test_last_socket_lingers_is_counted_and_released(host: Host) -> None:
     assert kinds.index(Reconcile) < kinds.index(SendDhcp)
 
 
+def test_each_type_lingers_for_a_time_of_its_own() -> None:
+    host = Host(config=config(linger=Linger(session_lasting=5, graceful_replacement=50)))
+    host.attach(heard=HERE)
+    lasting, graceful = held(host, LASTING, 1), held(host, GRACEFUL, 2)
+    host.close(1)
+    host.close(2)
+    host.advance(4)
+    assert list(host.core.leases) == [lasting, graceful]
+    host.advance(2)
+    assert list(host.core.leases) == [graceful]
+    host.advance(43)
+    assert list(host.core.leases) == [graceful]
+    host.advance(2)
+    assert not host.core.leases
+
+
 def test_one_of_two_sockets_closes(host: Host) -> None:
     lease = held(host, LASTING, 1)
     assert host.ask(LASTING, 2).address == lease.address
@@ -447,7 +464,7 @@ def test_sockets_that_never_asked_are_counted(host: Host) -> None:
 
 @pytest.mark.parametrize("linger", [0.0, 30.0])
 def test_sockets_whose_end_is_not_announced_are_looked_at_again(linger: float) -> None:
-    host = Host(config=config(linger=linger))
+    host = Host(config=config(linger=Linger(session_lasting=linger)))
     host.attach(heard=HERE)
     lease = held(host, LASTING)
     assert lease.address is not None

@@ -13,6 +13,7 @@ from moorage.accounts import UserId
 from moorage.config import ConfigError
 from moorage.host.config import Obedience
 from moorage.host.lifecycle import State
+from moorage.host.lifetimes import Linger
 from moorage.host.quota import ApplicationLimits, HostLimits, QuotaTable, UserLimits
 from moorage.host.rules import Rule
 from moorage.management.config import HostManagement
@@ -456,7 +457,7 @@ def test_nothing_changes_for_others_without_a_default_type() -> None:
 
 @pytest.mark.parametrize("kind", [FIXED, LASTING, GRACEFUL])
 def test_everybody_gets_an_address_of_the_default_type(kind: ServiceType) -> None:
-    host = attached(default_type=kind.slug, linger=1.0)
+    host = attached(default_type=kind.slug, linger=Linger(1, 1, 1, 1))
     [lease] = host.core.leases
     assert lease.type is kind
     assert default_sources(host) == {lease.address}
@@ -518,11 +519,11 @@ def test_a_type_that_is_no_longer_wanted_is_no_longer_asked_for() -> None:
 
 
 def test_the_default_of_all_comes_and_goes() -> None:
-    host = attached(linger=1.0)
+    host = attached(linger=Linger(session_lasting=1.0))
     reconfigure(host, default_type="session-lasting")
     [lease] = host.core.leases
     assert default_sources(host) == {lease.address}
-    reconfigure(host, linger=1.0)
+    reconfigure(host, linger=Linger(session_lasting=1.0))
     assert default_sources(host) == set()
     host.advance(10)
     assert not host.core.leases
@@ -558,6 +559,6 @@ def test_other_interfaces_are_used() -> None:
     ],
 )
 def test_what_counts_at_the_start_only(change: dict[str, object], key: str) -> None:
-    config(linger=3.0).check_takes_over(config())
+    config(dwell=3.0).check_takes_over(config())
     with pytest.raises(ConfigError, match=f"^{key}: another value needs a restart$"):
         config(**change).check_takes_over(config())

@@ -19,7 +19,7 @@ from moorage.host.caller import Caller
 from moorage.host.events import AddressClash, AddressGone
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
-from moorage.host.lifetimes import DailyLifetime, Lifetimes
+from moorage.host.lifetimes import DailyLifetime, Lifetimes, Linger
 from moorage.host.quota import ApplicationLimits, Holder, HostLimits, QuotaTable, UserLimits
 from moorage.host.state import StateFile
 from moorage.host.subject import Subject
@@ -78,7 +78,7 @@ class HostMachine(RuleBasedStateMachine):
         limit = DailyLifetime(seconds=age, bytes=10_000)
         self.config = config(
             at_boot=boot,
-            linger=linger,
+            linger=Linger(linger, linger, linger, linger),
             dwell=dwell,
             hold=hold,
             quota=QUOTA,

@@ -13,7 +13,7 @@ from moorage.service import ServiceType
 def test_least() -> None:
     config = parse('interfaces = ["wl0"]', HostConfig, "host.toml")
     assert config == HostConfig(interfaces=["wl0"])
-    assert (config.linger, config.hold, config.wait, config.support_wait) == (30, 10, 5, 1)
+    assert (config.hold, config.wait, config.support_wait) == (10, 5, 1)
     assert config.unsupported_memory == 60
     assert config.types_at_boot == set()
     assert config.types_kept == {ServiceType.FIXED}
@@ -27,20 +27,24 @@ def test_most() -> None:
         socket = "/tmp/host.sock"
         state = "/tmp/state"
         at_boot = ["fixed", "graceful-replacement"]
-        linger = 0
         dwell = 0.5
         retire_slaac = "deprecate"
         optimistic_dad = false
 
         [lifetimes.session-lasting]
         bytes = 1000
+
+        [linger]
+        session-lasting = 0.5
     """
     config = parse(text, HostConfig, "host.toml")
     assert config.socket == Path("/tmp/host.sock")
     assert config.types_at_boot == {ServiceType.FIXED, ServiceType.GRACEFUL_REPLACEMENT}
-    assert (config.linger, config.dwell) == (0, 0.5)
+    assert config.dwell == 0.5
     assert config.retire_slaac is RetireSlaac.DEPRECATE
     assert config.lifetimes.of(ServiceType.SESSION_LASTING) == DailyLifetime(bytes=1000)
+    assert config.linger.of(ServiceType.SESSION_LASTING) == 0.5
+    assert config.linger.of(ServiceType.GRACEFUL_REPLACEMENT) == 30
     assert config.lifetimes.of(ServiceType.FIXED) == Lifetime(seconds=0, bytes=0)
 
 
@@ -50,7 +54,7 @@ def test_most() -> None:
         ("", "interfaces"),
         ("interfaces = []", "name at least one"),
         ('interfaces = "wl0"', "interfaces"),
-        ('interfaces = ["wl0"]\nlinger = -1', "linger: must not be negative"),
+        ('interfaces = ["wl0"]\ndwell = -1', "dwell: must not be negative"),
         ('interfaces = ["wl0"]\nwait = "long"', "wait"),
         ('interfaces = ["wl0"]\nat_boot = ["lasting"]', "session-lasting"),
         ('interfaces = ["wl0"]\nat_boot = ["non-persistent"]', "non-persistent"),

@@ -166,7 +166,7 @@ def test_the_old_one_goes_with_its_last_socket(host: Host, renewed: IPv6Address)
     host.took(CountSockets)
     host.close(1)
     host.do(host.core.poll(host.now))
-    assert CountSockets(renewed) in host.done
+    assert CountSockets(renewed, 30.0) in host.done
     assert formed(host) == [new]
     assert AddressReleased(renewed, ORDINARY) in told(host)
     assert not any(isinstance(event, AddressGone) for event in told(host))

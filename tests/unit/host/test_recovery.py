@@ -8,6 +8,7 @@ import pytest
 
 from moorage.host.actions import DestroySockets
 from moorage.host.leases import FIXED_IAIDS
+from moorage.host.lifetimes import Linger
 from moorage.host.state import Memory
 from moorage.wire.dhcp6 import IaPd, MessageType, RefusalReason
 from tests.scripted import (
@@ -132,7 +133,7 @@ def test_numbers_of_fixed_prefixes_are_the_lowest_and_no_others_have_them(host: 
 
 
 def test_a_number_that_is_being_given_back_is_not_used() -> None:
-    host = Host(config=config(keep=[], linger=0.0))
+    host = Host(config=config(keep=[], linger=Linger(fixed=0.0)))
     host.attach(heard=HERE)
     host.ask(FIXED, 1)
     host.network.silent = {WL0}

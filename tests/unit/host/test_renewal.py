@@ -9,7 +9,7 @@ from moorage.host.config import HostConfig
 from moorage.host.events import AddressDeprecated, AddressReplaced
 from moorage.host.lease import Lease
 from moorage.host.lifecycle import State
-from moorage.host.lifetimes import DailyLifetime, Lifetime, Lifetimes
+from moorage.host.lifetimes import DailyLifetime, Lifetime, Lifetimes, Linger
 from moorage.kernel.send_quotas import UNLIMITED, Quota
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType, RefusalReason
@@ -17,6 +17,7 @@ from tests.scripted import FIXED, GRACEFUL, LASTING, ORDINARY, WL0, WL1, Host, N
 
 HERE, THERE = b"link one", b"link two"
 AGE = 1000
+FOREVER = Linger(graceful_replacement=10_000)
 
 
 def lifetimes(seconds: int = AGE) -> HostConfig:
@@ -148,7 +149,7 @@ def test_a_successor_waits_for_the_sockets_of_the_old_address(host: Host) -> Non
 
 
 def test_what_is_renewed_regularly_and_not_in_use_is_let_go() -> None:
-    host = attached(config=config(linger=10_000.0, lifetimes=lifetimes().lifetimes))
+    host = attached(config=config(linger=FOREVER, lifetimes=lifetimes().lifetimes))
     host.ask(GRACEFUL, None)
     host.network.heard.clear()
     host.advance(AGE)

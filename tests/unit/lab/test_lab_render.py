@@ -85,10 +85,10 @@ def test_a_hosts_file() -> None:
 
 
 def test_settings_replace_what_is_generated() -> None:
-    host = msgspec.structs.replace(TOPOLOGY.hosts["mn"], settings={"linger": 3, "dwell": 4})
+    host = msgspec.structs.replace(TOPOLOGY.hosts["mn"], settings={"hold": 3, "dwell": 4})
     given = msgspec.structs.replace(TOPOLOGY, hosts={"mn": host})
     read = tomllib.loads(daemon_config(given, HOST, {"dwell": 5}))
-    assert (read["linger"], read["dwell"]) == (3, 5)
+    assert (read["hold"], read["dwell"]) == (3, 5)
 
 
 def test_routers_of_a_cluster_share_no_file_and_members_know_each_other() -> None:
