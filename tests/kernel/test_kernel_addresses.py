@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
@@ -14,9 +15,11 @@ from moorage.kernel.monitor import AddressChanged, Group
 from moorage.numbers import ROUTE_PROTOCOL
 
 if TYPE_CHECKING:
-    from tests.kernel.conftest import World
+    from tests.kernel.conftest import KernelWorld, World
 
 LOOPBACK = 1
+STARTED = 60.0
+"""Seconds by which the kernel's time stamps and the clock may differ, set on when it started."""
 TYPED = Address(IPv6Address("2001:db8:1::5"), LOOPBACK, 128, 0, None, ROUTE_PROTOCOL)
 
 
@@ -96,6 +99,19 @@ def test_a_link_takes_its_addresses_with_it(world: World) -> None:
     add(world, table, replace(TYPED, interface=link))
     world.set_down(link)
     assert ours(table) == []
+
+
+@pytest.mark.netns
+def test_the_age_is_counted_from_the_first_time(kernel: KernelWorld) -> None:
+    table = kernel.address_table()
+    before = time.monotonic()
+    add(kernel, table, replace(TYPED, valid=100_000))
+    after = time.monotonic()
+    [added] = ours(table)
+    assert added.age >= time.monotonic() - after - 0.1
+    add(kernel, table, replace(TYPED, valid=200_000))
+    [changed] = ours(table)
+    assert added.age <= changed.age <= time.monotonic() - before + STARTED
 
 
 def test_refusals(world: World) -> None:

@@ -52,7 +52,7 @@ class OrdinaryAddresses:
         if ours(address) and not (before is not None and before.deprecated):
             address = replace(address, flags=address.flags & ~AddressFlags.DEPRECATED)
         self._addresses[key] = address
-        self._since.setdefault(address.address, now)
+        self._since.setdefault(address.address, now - address.age)
         valid = _FOREVER if address.valid is None else address.valid
         self._valid_until[address.address] = now + valid
         return before is not None and address.deprecated and not before.deprecated
@@ -90,7 +90,7 @@ class OrdinaryAddresses:
         return self._valid_until[address] - now
 
     def since(self, address: IPv6Address) -> float:
-        """Return when one of these addresses came to be, as far as we know."""
+        """Return when one of these addresses came to be, which may be before the daemon did."""
         return self._since[address]
 
     def detach(self, interface: int) -> list[IPv6Address]:

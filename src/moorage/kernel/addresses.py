@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from enum import IntFlag
 from ipaddress import IPv6Address
 from typing import Final, Protocol
@@ -25,7 +26,10 @@ _IFA_PROTO: Final = 11
 _ADDRESS: Final = struct.Struct("=BBBBI")
 """struct ifaddrmsg: family, prefix length, flags (the lower 8), scope, interface."""
 _CACHE_INFO: Final = struct.Struct("=IIII")
-"""struct ifa_cacheinfo: preferred and valid lifetime, time of creation and of the last change."""
+"""struct ifa_cacheinfo: preferred and valid lifetime, time of creation and of the last change.
+
+The times are hundredths of a second of the kernel's uptime (CLOCK_MONOTONIC), modulo 2**32.
+"""
 _U32: Final = struct.Struct("=I")
 _INFINITE: Final = 0xFFFFFFFF
 _FROM_ADVERTISEMENT: Final = 2
@@ -56,7 +60,8 @@ class Address:
 
     ``preferred`` and ``valid`` are the remaining lifetimes in seconds, None: infinite.
     ``protocol`` says who added it (0: nobody said; the kernel's own: 1 loopback, 2 router
-    advertisement, 3 link-local).
+    advertisement, 3 link-local). ``age`` is how many seconds ago it was added, those not counted
+    that the machine slept; two addresses that differ in that alone are equal.
     """
 
     address: IPv6Address
@@ -66,6 +71,7 @@ class Address:
     valid: int | None = None
     protocol: int = 0
     flags: AddressFlags = AddressFlags.NONE
+    age: float = field(default=0.0, compare=False)
 
     @property
     def usable(self) -> bool:
@@ -165,11 +171,16 @@ def _seconds(lifetime: int | None) -> int:
     return _INFINITE if lifetime is None else lifetime
 
 
+def _age(created: int) -> float:
+    elapsed = (int(time.monotonic() * 100) - created) % (1 << 32)
+    return elapsed / 100 if elapsed < 1 << 31 else 0.0  # the two clocks differ a little
+
+
 def parse_address(body: bytes) -> Address:
     """The address of a message."""
     _, length, flags, _, interface = _ADDRESS.unpack_from(body)
     found = netlink.parse_attributes(body, _ADDRESS.size)
-    preferred, valid, _, _ = _CACHE_INFO.unpack(found[_IFA_CACHEINFO])
+    preferred, valid, created, _ = _CACHE_INFO.unpack(found[_IFA_CACHEINFO])
     if _IFA_FLAGS in found:
         [flags] = _U32.unpack(found[_IFA_FLAGS])
     return Address(
@@ -181,4 +192,5 @@ def parse_address(body: bytes) -> Address:
         valid=None if valid == _INFINITE else valid,
         protocol=found.get(_IFA_PROTO, b"\0")[0],
         flags=AddressFlags(flags),
+        age=_age(created),
     )

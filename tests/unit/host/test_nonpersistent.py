@@ -86,6 +86,17 @@ def test_the_kernels_address_is_given_until_its_lifetime_is_over(host: Host) -> 
     assert formed(host) == []
 
 
+def test_an_address_was_there_before_the_daemon() -> None:
+    host = Host(config=lifetimes(seconds=AGE))
+    host.attach()
+    host.hear(advertisement(HERE, PREFIX))
+    host.do(host.core.address_changed(replace(KERNELS, valid=7200, age=AGE - 10), host.now))
+    host.advance(9)
+    assert given(host) == KERNELS.address
+    host.advance(1)
+    assert given(host, 2) in formed(host)
+
+
 def test_then_a_request_gets_an_address_of_our_own_from_the_same_prefix(host: Host) -> None:
     host.advance(AGE)
     host.took(Tell)
