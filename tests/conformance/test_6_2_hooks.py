@@ -60,6 +60,24 @@ def nobody_listens() -> Iterator[None]:
         yield
 
 
+def patiently(setsc: Setsc) -> Setsc:
+    """As ``setsc``, but of the kernel alone, which offers nothing while sockets are counted."""
+
+    def ask(sock: socket.socket, service: ServiceType) -> IPv6Address | None:
+        try:
+            return setsc(sock, service)
+        except moorage.SetscError:
+            return None
+
+    def asked(sock: socket.socket, service: ServiceType) -> IPv6Address:
+        with nobody_listens():
+            address = eventually(lambda: ask(sock, service))
+        assert address is not None
+        return address
+
+    return asked
+
+
 def connect(scene: Scene, setsc: Setsc, service: ServiceType) -> Connection:
     def prepare(near: socket.socket) -> None:
         near.bind((str(setsc(near, service)), 0))
@@ -116,18 +134,16 @@ def test_the_flag_beside_setsc(hooked: Scene, setsc: Setsc) -> None:
     with hooked.new_socket() as sock, hooked.new_socket() as other:
         sock.setsockopt(*OPTION, ON_NET)
         assert setsc(sock, SESSION) not in present
-        with nobody_listens():
-            assert setsc(other, SESSION) in hooked.typed()
-            with pytest.raises(moorage.SetscError):
-                setsc(sock, SESSION)
+        assert patiently(setsc)(other, SESSION) in hooked.typed()
+        with nobody_listens(), pytest.raises(moorage.SetscError):
+            setsc(sock, SESSION)
 
 
 @pytest.mark.parametrize("service", [ServiceType.FIXED, SESSION, ServiceType.GRACEFUL_REPLACEMENT])
 def test_the_kernel_answers(hooked: Scene, setsc: Setsc, service: ServiceType) -> None:
     """3.5-a, 6.1-a: without a question to the daemon, with what it would say."""
     with hooked.new_socket() as sock:
-        with nobody_listens():
-            address = setsc(sock, service)
+        address = patiently(setsc)(sock, service)
         assert address in hooked.typed()
         assert hooked.binding(address).type is service
         assert sock.getsockname()[:2] == ("::", 0)
@@ -136,19 +152,12 @@ def test_the_kernel_answers(hooked: Scene, setsc: Setsc, service: ServiceType) -
 
 def test_a_session_over_a_move(hooked: Scene, setsc: Setsc) -> None:
     """3.2-b, 6.1-a: what the kernel gave lasts over a move, and is given by it afterwards."""
-    with nobody_listens(), connect(hooked, setsc, SESSION) as connection:
+    with connect(hooked, patiently(setsc), SESSION) as connection:
         assert connection.works()
         hooked.move()
         assert connection.works()
-        eventually(lambda: _given(hooked, setsc) in hooked.typed())
-
-
-def _given(scene: Scene, setsc: Setsc) -> IPv6Address | None:
-    with scene.new_socket() as sock:
-        try:
-            return setsc(sock, SESSION)
-        except moorage.SetscError:
-            return None
+        with hooked.new_socket() as sock:
+            assert patiently(setsc)(sock, SESSION) in hooked.typed()
 
 
 def test_an_address_stays_for_those_who_have_it_from_the_kernel(stage: Stage) -> None:
@@ -157,8 +166,7 @@ def test_an_address_stays_for_those_who_have_it_from_the_kernel(stage: Stage) ->
         eventually(scene.settled)
         with (
             scene.connect(SESSION) as first,
-            nobody_listens(),
-            scene.connect(SESSION) as second,
+            connect(scene, patiently(moorage.setsc), SESSION) as second,
         ):
             assert second.source == first.source
             first.near.close()
