@@ -131,6 +131,13 @@ class Connection:
                     self.leave(session)
                 if asyncio.get_running_loop().time() + _PAUSE > deadline:
                     raise self.error(error) from error
+            except asyncio.CancelledError:
+                if session is None or not session.lost.done() or _is_cancelled():
+                    raise
+                # Others left this member, and the channel was closed under us.
+                doubtful = True
+                if asyncio.get_running_loop().time() + _PAUSE > deadline:
+                    raise StoreError(f"{self.name}: no answer in time") from None
             await asyncio.sleep(_PAUSE)
 
     async def ask(self, endpoint: str, method: Method, request: Any) -> Any:
@@ -217,6 +224,12 @@ class Connection:
             self.leave(self._session)
         if self._closing:
             await asyncio.wait(self._closing)
+
+
+def _is_cancelled() -> bool:
+    """Whether it is the running task that was cancelled, and not what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _credentials(tls: Tls) -> Any:

@@ -53,8 +53,9 @@ _NUMBER_BYTES: Final = 8
 
 
 def range_end(start: bytes) -> bytes:
-    """Return the end of the range of all keys that begin with ``start``, whose last byte rises."""
-    return start[:-1] + bytes([start[-1] + 1])
+    """Return the end of the range of all keys that begin with ``start``."""
+    rising = start.rstrip(b"\xff")  # a DUID may end in these
+    return rising[:-1] + bytes([rising[-1] + 1])
 
 
 def pack_number(number: int) -> bytes:
