@@ -42,14 +42,17 @@ from moorage.wire.dhcp6 import (
     MessageType,
     OnDemand,
     RapidCommit,
+    Refusal,
+    RefusalReason,
     ServiceTypeOf,
     Status,
     decode_message,
 )
 from tests.domain import ANY, ia
 
-_FIRST_TIMEOUT = 0.1
-_LAST_TIMEOUT = 1.0
+_FIRST_TIMEOUT = 1.0
+_LAST_TIMEOUT = 4.0
+"""Longer than a host's own: all of them share one processor, and would drown it in repetitions."""
 _RETRY = 0.1
 
 
@@ -152,18 +155,21 @@ class Roamer:
     done: list[HandOff] = field(default_factory=list)
     certain: bool = True
     """Whether the last hand-off that was asked for is acknowledged."""
+    refused: int = 0
+    """How often a router answered that it cannot do it now."""
 
     @property
     def source(self) -> IPv6Address:
         """Its link-local address."""
         return IPv6Address("fe80::1:0") + self.number
 
-    async def roam(self, enough: Callable[[Roamer], bool]) -> None:
-        """Hand off from router to router until it is enough."""
+    async def roam(self, enough: Callable[[Roamer], bool], stay: float = 0.0) -> None:
+        """Hand off from router to router until it is enough, and stay for some seconds at each."""
         await self._hand_off(self.random.choice(self.stations))
         while not enough(self):
             here = self.done[-1].router
             others = [station for station in self.stations if station.config.id != here]
+            await asyncio.sleep(self.random.uniform(0, 2 * stay))
             await self._hand_off(self.random.choice(others))
 
     async def _hand_off(self, station: Station) -> None:
@@ -207,6 +213,10 @@ class Roamer:
             return False
         [found] = reply.every(IaPd)
         if found.status is not None and found.status.code is not Status.SUCCESS:
+            on_demand = OnDemand.of(reply)
+            assert on_demand is not None
+            assert on_demand.for_iaid(Refusal, 1) == Refusal(1, RefusalReason.TRY_LATER)
+            self.refused += 1
             return False
         [lease] = [prefix for prefix in found.prefixes if prefix.valid]
         if self.prefix not in (None, lease.prefix):
