@@ -1,9 +1,14 @@
-"""A lab whose routers keep their bindings in an etcd cluster."""
+"""A domain whose routers keep their bindings in an etcd cluster, brought up by one command."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,21 +17,24 @@ import pytest
 from moorage.lab import topology
 from moorage.lab.errors import LabError
 from moorage.lab.lab import Lab
+from moorage.lab.network import ACCESS, UPLINK
+from moorage.service import ServiceType
+from moorage.store.model import Binding
+from moorage.store.records import from_lines
+from tests.conformance.scene import Scene, eventually
+from tests.lab.flows import Flow
+from tests.lab.inside import moorage, moorage_json
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("mark")]
 
-MEMBERS: Final = ("st1", "st2", "st3")
+EXAMPLE: Final = "examples/cluster.toml"
+HERE: Final = ("--config", "/run/moorage/router.toml")
+LASTING: Final = ServiceType.SESSION_LASTING
 TLS: Final = (
     *("--cacert", "/run/moorage/tls/ca.pem"),
     *("--cert", "/run/moorage/tls/certificate.pem"),
     *("--key", "/run/moorage/tls/key.pem"),
 )
-
-
-@pytest.fixture
-def cluster() -> Iterator[Lab]:
-    with Lab.start(topology.load(Path("examples/cluster.toml"))) as lab:
-        yield lab
 
 
 def etcdctl(lab: Lab, *words: str, security: tuple[str, ...] = TLS) -> Any:
@@ -36,20 +44,83 @@ def etcdctl(lab: Lab, *words: str, security: tuple[str, ...] = TLS) -> Any:
     return json.loads(lab.node("ar1").run(["env", "ETCDCTL_API=3", *command]).stdout)
 
 
-def test_members_form_a_cluster_that_one_of_them_leaves_and_joins_again(cluster: Lab) -> None:
-    cluster.start_daemons()
-    status = etcdctl(cluster, "endpoint", "status")
+@pytest.fixture
+def members() -> Iterator[Lab]:
+    """A lab of the example in which the members of the store run, and nothing else."""
+    with Lab.start(topology.load(Path(EXAMPLE))) as lab:
+        with ThreadPoolExecutor() as pool:  # each is ready when a majority is there
+            [*pool.map(lambda name: lab.daemon(name).start(), lab.topology().stores)]
+        yield lab
+
+
+def test_members_form_a_cluster_that_one_of_them_leaves_and_joins_again(members: Lab) -> None:
+    status = etcdctl(members, "endpoint", "status")
     leaders = {member["Status"]["leader"] for member in status}
     assert len(status) == 3
     assert len(leaders) == 1
-    cluster.daemon("st2").kill()
-    etcdctl(cluster, "put", "key", "value")
-    cluster.daemon("st2").start()
-    [found] = etcdctl(cluster, "get", "key")["kvs"]
+    members.daemon("st2").kill()
+    etcdctl(members, "put", "key", "value")
+    members.daemon("st2").start()
+    [found] = etcdctl(members, "get", "key")["kvs"]
     assert found["value"] == "dmFsdWU="  # in base 64
 
 
-def test_nobody_without_a_certificate_is_served(cluster: Lab) -> None:
-    cluster.start_daemons()
+def test_nobody_without_a_certificate_is_served(members: Lab) -> None:
     with pytest.raises(LabError, match="status 1"):
-        etcdctl(cluster, "get", "key", security=TLS[:2])
+        etcdctl(members, "get", "key", security=TLS[:2])
+
+
+class Region(Scene):
+    """The example as it is brought up by ``moorage lab up``."""
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(lab, Path(os.devnull))
+
+    def _all_bindings(self) -> list[Binding]:
+        said = moorage(self.lab.node("ar3"), "bindings", *HERE, "export")
+        records = from_lines(said.encode().splitlines(), "export").values()
+        return [record for record in records if isinstance(record, Binding)]
+
+    def leader(self) -> str:
+        """The member that leads the others."""
+        status = moorage_json(self.lab.node("ar3"), "store", "status", *HERE)
+        return str(status["engine"]["leader"])
+
+    def kill(self, node: str) -> None:
+        """Let a node's daemon, and its machine, fall dead."""
+        assert self.lab.daemon(node).kill() == -signal.SIGKILL
+        links = (UPLINK, ACCESS) if node in self.topology.routers else (UPLINK,)
+        for link in links:
+            self.lab.node(node).run(["ip", "link", "set", link, "down"])
+
+
+@pytest.fixture
+def region(monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
+    name = f"{os.getpid()}-cluster"
+    command = [sys.executable, "-m", "moorage", "lab", "--name", name]
+    subprocess.run([*command, "up", EXAMPLE], check=True)
+    try:
+        made = Region(Lab.join(name))
+        monkeypatch.setenv("MOORAGE_SOCKET", str(made.host.folder / "host.sock"))
+        eventually(made.settled)
+        yield made
+    finally:
+        subprocess.run([*command, "down"], check=True)
+
+
+def test_a_connection_outlives_the_leader_of_the_store_and_then_its_anchor(region: Region) -> None:
+    with Flow(region.connect(LASTING)) as flow:
+        assert flow.connection.source in region.pool("ar1")
+        leader = region.leader()
+        region.kill(leader)
+        region.lab.move("mn", "ar3")
+        assert flow.goes_on()
+        eventually(region.settled)
+        assert region.leader() != leader
+        region.kill("ar1")
+        assert flow.goes_on()
+        region.lab.move("mn", "ar2")
+        assert flow.goes_on()
+        assert region.setsc(LASTING, on_net=True) in region.pool("ar2")
+        status = moorage_json(region.lab.node("ar3"), "router", "status")
+        assert {each["id"]: each["holder"] for each in status["anchors"]}["ar1"] == "ar2"
