@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from tests.lab.inside import moorage, moorage_json
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("mark")]
 
 EXAMPLE: Final = "examples/cluster.toml"
+PACKAGED: Final = Path("packaging/etcd-member.yml")
 HERE: Final = ("--config", "/run/moorage/router.toml")
 LASTING: Final = ServiceType.SESSION_LASTING
 TLS: Final = (
@@ -45,12 +47,18 @@ def etcdctl(lab: Lab, *words: str, security: tuple[str, ...] = TLS) -> Any:
 
 
 @pytest.fixture
-def members() -> Iterator[Lab]:
-    """A lab of the example in which the members of the store run, and nothing else."""
+def lab() -> Iterator[Lab]:
+    """A lab of the example in which nothing runs."""
     with Lab.start(topology.load(Path(EXAMPLE))) as lab:
-        with ThreadPoolExecutor() as pool:  # each is ready when a majority is there
-            [*pool.map(lambda name: lab.daemon(name).start(), lab.topology().stores)]
         yield lab
+
+
+@pytest.fixture
+def members(lab: Lab) -> Lab:
+    """The same in which the members of the store run."""
+    with ThreadPoolExecutor() as pool:  # each is ready when a majority is there
+        [*pool.map(lambda name: lab.daemon(name).start(), lab.topology().stores)]
+    return lab
 
 
 def test_members_form_a_cluster_that_one_of_them_leaves_and_joins_again(members: Lab) -> None:
@@ -68,6 +76,31 @@ def test_members_form_a_cluster_that_one_of_them_leaves_and_joins_again(members:
 def test_nobody_without_a_certificate_is_served(members: Lab) -> None:
     with pytest.raises(LabError, match="status 1"):
         etcdctl(members, "get", "key", security=TLS[:2])
+
+
+def test_the_packaged_configuration_makes_a_cluster(lab: Lab) -> None:
+    """With each member's own name and address, and other folders."""
+    stores = lab.topology().stores
+    text = PACKAGED.read_text()
+    mine = f"https://[{stores['st1'].core.address}]"
+    with ExitStack() as running:
+        for name, store in stores.items():
+            own = text.replace("name: st1", f"name: {name}").replace("/etc/moorage", "/run/moorage")
+            own = own.replace(f"urls: {mine}", f"urls: https://[{store.core.address}]")
+            node = lab.node(name)
+            (node.folder / "member.yml").write_text(own.replace("/var/lib", "/run/moorage"))
+            etcd = node.popen(["etcd", "--config-file", "/run/moorage/member.yml"])
+            running.enter_context(etcd)
+            running.callback(etcd.kill)
+        eventually(lambda: len(healthy(lab)) == len(stores))
+
+
+def healthy(lab: Lab) -> list[str]:
+    """The endpoints of the members that serve."""
+    try:
+        return [each["endpoint"] for each in etcdctl(lab, "endpoint", "health") if each["health"]]
+    except LabError:  # some do not
+        return []
 
 
 class Region(Scene):
