@@ -24,6 +24,7 @@ from tests.conformance.conftest import LINGER
 from tests.conformance.scene import PATIENCE, Scene, eventually, open_scene
 from tests.interop import running
 from tests.interop.running import RESPONSE, accepted, listening, popen, port_of, received, run
+from tests.lab.inside import moorage, moorage_json
 from tests.leaks import nothing_left_behind
 
 pytestmark = [pytest.mark.netns, pytest.mark.interop]
@@ -251,6 +252,59 @@ def test_each_type_is_what_it_is_said_to_be(scene: Scene) -> None:
                 assert source in ordinary
             else:
                 assert scene.binding(source).type is service
+
+
+def test_whoever_looks_inside_sees_it(scene: Scene) -> None:
+    """The socket is that of a child of the process that was run."""
+    with listening(scene.peer) as server:
+        holds = shlex.join([sys.executable, "-c", HOLDS, str(scene.destination)])
+        with waiting(scene, LASTING, f"{holds} {port_of(server)}; exit") as process:
+            go_on(process)
+            connection, source = accepted(server)
+            [found] = [
+                each
+                for each in moorage_json(scene.host, "sockets")
+                if each["address"] == str(source)
+            ]
+            assert (found["type"], found["state"]) == (LASTING.slug, "established")
+            [holder] = found["processes"]
+            [use] = moorage_json(scene.host, "why", str(holder["pid"]))["uses"]
+            assert use["request"]["answer"]["address"] == str(source)
+            assert use["request"]["pid"] != holder["pid"]
+            text = moorage(scene.host, "why", str(holder["pid"]))
+            assert "was run with such addresses by default" in text
+            connection.close()
+
+
+AS_NOBODY = """
+import encodings.idna, os, socket, sys  # the first is a file that nobody may read
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+to, tcp, udp = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+socket.create_connection((to, tcp)).close()
+with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as loose:
+    loose.sendto(b"loose", (to, udp))
+    source = sys.stdin.readline().strip()
+    try:
+        socket.create_connection((to, tcp), source_address=(source, 0))
+    except PermissionError as error:
+        print(error.strerror)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes another user's identity")
+def test_a_program_may_give_up_its_rights(scene: Scene) -> None:
+    """Only root may have a Fixed address: what is chosen stays allowed, what is taken is not."""
+    with listening(scene.peer) as tcp, listening(scene.peer, socket.SOCK_DGRAM) as udp:
+        arguments = [str(scene.destination), str(port_of(tcp)), str(port_of(udp))]
+        whole = [sys.executable, "-c", AS_NOBODY, *arguments]
+        with popen(scene, ServiceType.FIXED, *whole, stdin=running.PIPE) as process:
+            connection, source = accepted(tcp)
+            connection.close()
+            assert received(udp) == source
+            assert scene.binding(source).type is ServiceType.FIXED
+            assert process.communicate(f"{source}\n".encode())[0] == b"Permission denied\n"
 
 
 # ---- whose is not ----------------------------------------------------------------------------

@@ -76,7 +76,11 @@ def _use(use: UseView) -> Iterator[str]:
         yield "  nobody asked the daemon: the program, or the kernel, chose the address"
         return
     who = f"process {request.pid} of {user_name(request.uid)}"
-    yield from _request(f"  {who} asked for it {duration(request.ago)} ago", request)
+    if request.cookie is None:
+        heading = f"  {who} was run with such addresses by default {duration(request.ago)} ago"
+    else:
+        heading = f"  {who} asked for it {duration(request.ago)} ago"
+    yield from _request(heading, request)
 
 
 def _forsaken(request: RequestView) -> str:

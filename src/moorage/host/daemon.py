@@ -142,6 +142,7 @@ class _HostDaemon:
             self._kernel.all_addresses,
             self._counting.used,
             self._complaints.counts,
+            lambda pid: self._programs.starter_of(pid) if self._programs is not None else None,
             _now,
         )
         self._dhcp = DhcpSocket()

@@ -111,6 +111,20 @@ class Programs:
         application.answer(reply)
         return reply
 
+    def starter_of(self, pid: int) -> int | None:
+        """Return the process that became a program, of which this is one or was started by one.
+
+        It reads ``/proc`` alone, and may be called by other threads.
+        """
+        try:
+            path = Path("/proc", str(pid), "cgroup").read_text()
+        except OSError:
+            return None
+        for program in list(self._programs):
+            if program.group is not None and program.group.path.name in path:
+                return program.caller.pid
+        return None
+
     def of(self, application: Application) -> list[Program]:
         """Return the programs that an application waits to become."""
         return [each for each in self._programs if each.application is application]

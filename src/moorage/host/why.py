@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv6Address
 
 import msgspec
@@ -16,6 +16,9 @@ from moorage.host.survey import SocketView
 from moorage.host.view import AddressView
 from moorage.kernel.processes import Process
 from moorage.wire.app import Reply
+
+StarterOf = Callable[[int], int | None]
+"""Says which process became a program by `moorage run`, of which another one is a part."""
 
 
 class StepView(msgspec.Struct, frozen=True):
@@ -58,8 +61,9 @@ class UseView(msgspec.Struct, frozen=True):
     """A socket, its address, and the last request for it.
 
     Attributes:
-        request: none: the daemon was not asked, or has forgotten it; so the program itself chose
-            the address, or the kernel did.
+        request: without a cookie, that of `moorage run`, by which the kernel was told to choose
+            the address; none: the daemon was not asked, or has forgotten it, so the program itself
+            chose the address, or the kernel did.
     """
 
     socket: SocketView
@@ -86,10 +90,14 @@ class WhyView(msgspec.Struct, frozen=True):
 
 
 def of_sockets(
-    known: Known, sockets: Iterable[SocketView], addresses: Iterable[AddressView], now: float
+    known: Known,
+    sockets: Iterable[SocketView],
+    addresses: Iterable[AddressView],
+    starter_of: StarterOf,
+    now: float,
 ) -> WhyView:
     """Return why these sockets have their addresses."""
-    return WhyView(None, [], [], _uses(known, sockets, addresses, now), [])
+    return WhyView(None, [], [], _uses(known, sockets, addresses, starter_of, now), [])
 
 
 def of_process(
@@ -98,12 +106,13 @@ def of_process(
     caller: Caller,
     sockets: Iterable[SocketView],
     addresses: Iterable[AddressView],
+    starter_of: StarterOf,
     now: float,
 ) -> WhyView:
     """Return what a process may have, and what it has; ``caller`` is what policy sees of it."""
     decision = known.admission.policy.decide(caller, None, known.networks.policy)
-    uses = _uses(known, sockets, addresses, now)
-    told = {use.socket.cookie for use in uses}
+    uses = _uses(known, sockets, addresses, starter_of, now)
+    told = {use.request.cookie if use.request else use.socket.cookie for use in uses}
     return WhyView(
         process=process,
         permitted=sorted(kind.slug for kind in decision.permitted),
@@ -120,16 +129,30 @@ def of_process(
 
 
 def _uses(
-    known: Known, sockets: Iterable[SocketView], addresses: Iterable[AddressView], now: float
+    known: Known,
+    sockets: Iterable[SocketView],
+    addresses: Iterable[AddressView],
+    starter_of: StarterOf,
+    now: float,
 ) -> list[UseView]:
-    judgements = {judgement.cookie: judgement for judgement in known.admission.judgements}
+    by_socket: dict[int, Judgement] = {}
+    by_process: dict[int, Judgement] = {}
+    for judgement in known.admission.judgements:
+        if judgement.cookie is None:
+            by_process[judgement.caller.pid] = judgement
+        else:
+            by_socket[judgement.cookie] = judgement
+
+    def request(socket: SocketView) -> RequestView | None:
+        found = by_socket.get(socket.cookie)
+        starters = (starter_of(process.pid) for process in socket.processes)
+        for starter in starters if found is None else ():
+            found = found or by_process.get(starter or 0)
+        return _request(found, now) if found is not None else None
+
     by_address = {view.address: view for view in addresses}
     return [
-        UseView(
-            socket,
-            by_address[socket.address],
-            _request(judgements[socket.cookie], now) if socket.cookie in judgements else None,
-        )
+        UseView(socket, by_address[socket.address], request(socket))
         for socket in sockets
         if socket.address in by_address
     ]

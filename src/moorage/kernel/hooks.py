@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ from itertools import count
 from typing import Final
 
 from moorage.kernel.bpf import KernelMap, Object, load
+from moorage.kernel.sock_diag import network_cookie
 from moorage.service import ServiceType
 
 NAME: Final = "hooks"
 _CHECKS: Final = ("check_bind", "check_connect", "check_send")
 """Programs that are there only while there is something to check: everybody's UDP pays for them."""
-_SO_NETNS_COOKIE: Final = 71
 _NANOSECONDS: Final = 1_000_000_000
 _NEVER: Final = (1 << 63) - 1
 _OTHERS: Final = 0xFFFF_FFFF
@@ -155,9 +154,7 @@ def load_hooks() -> Hooks:
     Raises:
         Unavailable: something is missing.
     """
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-        network = sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, _U64.size)
-    return Hooks(load(NAME, constants=network, later=_CHECKS))
+    return Hooks(load(NAME, constants=_U64.pack(network_cookie()), later=_CHECKS))
 
 
 def _bits(kinds: Collection[ServiceType]) -> int:

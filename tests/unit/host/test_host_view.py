@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import generate_latest
 
 from moorage.host import view, why
@@ -116,12 +117,16 @@ def test_metrics_show_what_is_and_what_was_counted(host: Host) -> None:
         assert line in shown
 
 
+def nobody(_: int) -> None:
+    """No process is of a program with a type by default."""
+
+
 def test_why_joins_a_socket_with_its_address_and_its_request(host: Host) -> None:
     address = host.ask(LASTING, 5).address
     host.advance(3)
     addresses = view.addresses(host.core.known, [], NOTHING, host.now)
     asked, bound = socket_on(address, 5), socket_on(address, 6)
-    shown = why.of_sockets(host.core.known, [asked, bound], addresses, host.now)
+    shown = why.of_sockets(host.core.known, [asked, bound], addresses, nobody, host.now)
     [with_request, without] = shown.uses
     assert with_request.request is not None
     assert (with_request.request.pid, with_request.request.ago) == (CALLER.pid, 3)
@@ -129,12 +134,30 @@ def test_why_joins_a_socket_with_its_address_and_its_request(host: Host) -> None
     assert without.request is None
 
 
+def test_why_knows_who_was_run_with_addresses_by_default(host: Host) -> None:
+    reply = host.run("sh", LASTING)
+    assert reply is not None
+    addresses = view.addresses(host.core.known, [], NOTHING, host.now)
+    child = Process(4713, CALLER.uid, "curl")
+    theirs = replace(socket_on(reply.address, 6), processes=[child])
+    others = socket_on(reply.address, 7)
+
+    def starter_of(pid: int) -> int | None:
+        return CALLER.pid if pid == child.pid else None
+
+    shown = why.of_sockets(host.core.known, [theirs, others], addresses, starter_of, host.now)
+    [chosen, bound] = shown.uses
+    assert chosen.request is not None
+    assert (chosen.request.pid, chosen.request.cookie) == (CALLER.pid, None)
+    assert bound.request is None
+
+
 def test_why_tells_a_process_what_it_may_have_and_what_became_of_its_requests() -> None:
     host = Host(config=config())
     host.attach(WL0, heard=HERE)
     assert host.ask(FIXED, 9, caller=USER).reason is Reason.HOST_NOT_AUTHORISED
     process = Process(USER.pid, USER.uid, "a program")
-    shown = why.of_process(host.core.known, process, USER, [], [], host.now)
+    shown = why.of_process(host.core.known, process, USER, [], [], nobody, host.now)
     assert "fixed" not in shown.permitted
     assert [step.about for step in shown.policy][:2] == ["rule", "type"]
     [request] = shown.requests
@@ -147,7 +170,7 @@ def test_why_knows_a_later_process_with_the_same_number(host: Host) -> None:
     host.ask(LASTING, None)
     later = CALLER.__class__(CALLER.pid, 2, CALLER.uid, CALLER.gids)
     process = Process(CALLER.pid, CALLER.uid, "another program")
-    assert why.of_process(host.core.known, process, later, [], [], host.now).requests == []
+    assert why.of_process(host.core.known, process, later, [], [], nobody, host.now).requests == []
 
 
 def test_a_requested_address_on_a_newer_link_is_tried_there(host: Host) -> None:
