@@ -15,6 +15,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from moorage.lab.pcap import capture_socket
+from moorage.router.advertising import ALL_NODES
 from moorage.wire.dhcp6 import (
     ALL_RELAY_AGENTS_AND_SERVERS,
     CLIENT_PORT,
@@ -22,6 +23,7 @@ from moorage.wire.dhcp6 import (
     MessageType,
     RapidCommit,
 )
+from moorage.wire.nd import RouterAdvertisement
 from tests.conformance.scene import Scene
 from tests.domain import ANY, ia, lease
 from tests.lab.endpoint import Endpoint
@@ -33,6 +35,7 @@ _OUTGOING: Final = 4
 _SOL_PACKET: Final = 263
 _ADD_MEMBERSHIP: Final = 1
 _PROMISCUOUS: Final = 1
+_ND_HOP_LIMIT: Final = 255
 
 
 class Disguise(NamedTuple):
@@ -85,6 +88,15 @@ class Eavesdropper:
     def send_to(self, router: str, mac: bytes, target: bytes, packet: IPv6) -> None:
         """Send a packet to a neighbour on the link of a router."""
         self.send(router, Ether(src=mac.hex(":"), dst=target.hex(":")) / packet)
+
+    def advertise(self, router: str, message: RouterAdvertisement) -> None:
+        """Send a router advertisement of her own on the link of a router."""
+        with self._scene.lab.node("eve").socket(
+            socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6
+        ) as sender:
+            sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, _ND_HOP_LIMIT)
+            target = (str(ALL_NODES), 0, 0, self._own[router].index)
+            sender.sendto(message.encode(), target)
 
     def send(self, router: str, frame: Ether | bytes) -> None:
         """Send a frame on the link of a router."""

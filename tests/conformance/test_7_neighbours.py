@@ -30,6 +30,7 @@ from moorage.identity import NO_LINK, Identity
 from moorage.kernel.nftables import DropReason
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import MessageType, RapidCommit
+from moorage.wire.nd import OnDemandLink, RouterAdvertisement
 from tests.conformance.conftest import Stage
 from tests.conformance.eavesdropper import Disguise
 from tests.conformance.scene import Connection, eventually
@@ -39,6 +40,7 @@ from tests.lab.plain_host import dropped, interface
 
 pytestmark = pytest.mark.netns
 
+ALL_ROUTERS_MAC = bytes.fromhex("333300000002")
 _DESTINATION = slice(38, 54)
 """Where the destination stands in a frame with an IPv6 packet."""
 
@@ -177,6 +179,27 @@ def test_who_signs_for_himself_from_a_hosts_address_has_his_own_packets_only(
         eventually(lambda: {each.serving for each in victim.bindings()} == {scene.here})
     assert victim.connection.works()
     assert caught(victim, victim.connection) == []
+
+
+def test_who_calls_the_link_by_another_name_does_not_make_a_host_move_again_and_again(
+    victim: Victim,
+) -> None:
+    """7-g: of two routers that both are there, and call one link by different ids, one is right."""
+    scene, eve = victim.scene, victim.eve
+    another = OnDemandLink(frozenset(ServiceType), b"moorage-", b"evelink!")
+    false = RouterAdvertisement(64, False, False, 1800, 0, 0, (another,))
+    solicit = IPv6(src=str(eve.victim.address), dst="ff02::2", hlim=255) / ICMPv6ND_RS()
+    tap = scene.tap()
+    for _ in range(20):
+        eve.advertise(scene.here, false)
+        # The router answers the host: what it says contradicts what Eve has said.
+        eve.send_to(scene.here, eve.undisguised[scene.here].mac, ALL_ROUTERS_MAC, solicit)
+        assert victim.connection.works()
+    eventually(lambda: {each.serving for each in victim.bindings()} == {scene.here})
+    moves = {each.transaction_id for each in tap.messages(MessageType.REBIND)}
+    # Signed for what Eve says, and, as the router refuses that, for what the router says.
+    assert 1 <= len(moves) <= 3
+    assert victim.connection.works()
 
 
 def test_a_host_that_changes_its_link_layer_address_says_so(victim: Victim) -> None:

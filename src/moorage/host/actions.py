@@ -28,6 +28,14 @@ class SolicitRouters:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeRouter:
+    """See whether a router still answers; `Core.router_unreachable` is told if it does not."""
+
+    interface: int
+    router: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
 class AddLinkLocal:
     """Give an interface one more link-local address, in the place of one that others have."""
 
@@ -126,6 +134,7 @@ class Notify:
 Action = (
     SendDhcp
     | SolicitRouters
+    | ProbeRouter
     | AddLinkLocal
     | Reconcile
     | Answer

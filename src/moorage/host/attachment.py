@@ -38,6 +38,15 @@ class Traits:
         return not (self.routers & other.routers) and not (self.prefixes & other.prefixes)
 
 
+OnDemandLinkId = tuple[bytes, bytes]
+"""What On-Demand routers call a link: the ids of the domain and of the link in it."""
+
+
+def link_id_of(announced: OnDemandLink) -> OnDemandLinkId:
+    """Return what an announcement calls the link."""
+    return announced.domain_id, announced.link_id
+
+
 @dataclass(slots=True)
 class Attachment:
     """An interface on a link.
@@ -54,6 +63,9 @@ class Attachment:
         missed: for each router what it advertises for address autoconfiguration, and how many of
             its advertisements in a row did not mention it.
         on_demand: their announcement of the service.
+        announcer: the router that it was taken from.
+        passed: the links that other announcements have led the host away from, while its
+            interface kept its carrier.
         knows_service: whether anything on this link has shown that it knows the service.
         unsupported_until: until when it counts as one without the service.
         not_offered: the types that it refused to offer.
@@ -70,6 +82,8 @@ class Attachment:
     unreachable: set[IPv6Address] = field(default_factory=set)
     missed: dict[IPv6Address, dict[IPv6Network, int]] = field(default_factory=dict)
     on_demand: OnDemandLink | None = None
+    announcer: IPv6Address | None = None
+    passed: frozenset[OnDemandLinkId] = frozenset()
     knows_service: bool = False
     unsupported_until: float = 0.0
     not_offered: set[ServiceType] = field(default_factory=set)
@@ -122,9 +136,23 @@ class Attachment:
             return False
         return self.on_demand is None or type_ in self.on_demand.offered
 
-    def heard_service(self, announced: OnDemandLink) -> None:
-        """Take in the announcement of the service."""
+    def is_another(self, router: IPv6Address, announced: OnDemandLink) -> bool:
+        """Whether an announcement says that this is another link, and is to be believed.
+
+        Without a loss of carrier it is, once for each link: where the same one is announced again,
+        two routers of one link may not agree on what it is called. Then whose announcement was
+        taken last is right, as long as it is there.
+        """
+        if self.on_demand is None or link_id_of(announced) == link_id_of(self.on_demand):
+            return False
+        if router == self.announcer or link_id_of(announced) not in self.passed:
+            return True
+        return self.announcer not in self.routers or self.announcer in self.unreachable
+
+    def heard_service(self, router: IPv6Address, announced: OnDemandLink) -> None:
+        """Take in a router's announcement of the service."""
         self.on_demand = announced
+        self.announcer = router
         self.knows_service = True
         self.unsupported_until = 0.0
 

@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
-from moorage.host.attachment import Attachment, Traits
+from moorage.host.attachment import Attachment, Traits, link_id_of
 from moorage.host.findings import (
     Advertised,
     Attached,
     Clash,
+    Contradicted,
     Finding,
     Lack,
     Left,
@@ -152,10 +153,13 @@ class Attachments:
             return []
         found: list[Finding] = []
         announced = message.first(OnDemandLink)
-        if attachment.on_demand and announced and _other_link(attachment.on_demand, announced):
+        if announced is not None and attachment.is_another(router, announced):
+            assert attachment.on_demand is not None
+            passed = attachment.passed | {link_id_of(attachment.on_demand)}
             found += self._leave(interface)
             found += self._update(interface, now)
             attachment = self._attached[interface]
+            attachment.passed = passed
         first = not attachment.heard
         attachment.unreachable.discard(router)
         if message.router_lifetime:
@@ -163,7 +167,7 @@ class Attachments:
         elif attachment.routers.pop(router, None) is not None:
             found.append(RouterGone(interface, router, Lack.RESIGNED))
         if announced is not None:
-            attachment.heard_service(announced)
+            found += self._announced(attachment, router, announced)
         if attachment.heard_prefixes(router, message):
             gone = attachment.forget_missed()
             found.append(PrefixesGone(interface, gone) if gone else PrefixesMissing(interface))
@@ -171,6 +175,17 @@ class Attachments:
             found.append(Recognised(interface))
         found.append(Advertised(interface))
         return found
+
+    def _announced(
+        self, attachment: Attachment, router: IPv6Address, announced: OnDemandLink
+    ) -> list[Finding]:
+        called = attachment.on_demand
+        if called is None or link_id_of(called) == link_id_of(announced):
+            # Any router that agrees vouches for it as well.
+            attachment.heard_service(router, announced)
+            return []
+        assert attachment.announcer is not None
+        return [Contradicted(attachment.interface, attachment.announcer)]
 
     def unreachable(self, interface: int, router: IPv6Address) -> list[Finding]:
         """Take in that a neighbour does not answer; only routers matter."""
@@ -221,7 +236,3 @@ class Attachments:
             self._settled.remove(interface)
             self._last[name] = attachment.traits
         return [Left(interface, name)]
-
-
-def _other_link(before: OnDemandLink, after: OnDemandLink) -> bool:
-    return (before.domain_id, before.link_id) != (after.domain_id, after.link_id)

@@ -23,6 +23,7 @@ from moorage.host.actions import (
     DestroySockets,
     Notify,
     Persist,
+    ProbeRouter,
     Publish,
     Reconcile,
     RetireLink,
@@ -385,6 +386,8 @@ class _HostDaemon:
                     self._send(transmission)
                 case SolicitRouters(interface):
                     self._solicit(interface)
+                case ProbeRouter(interface, router):
+                    self._try(self._kernel.probe, interface, router)
                 case AddLinkLocal(interface, address):
                     self._try(self._kernel.add_link_local, interface, address)
                 case Reconcile():

@@ -36,6 +36,14 @@ class Advertised:
     interface: int
 
 
+@dataclass(frozen=True, slots=True)
+class Contradicted:
+    """Another router calls the link what it was called before: see whether this one is there."""
+
+    interface: int
+    router: IPv6Address
+
+
 class Lack(StrEnum):
     """Why a router no longer counts."""
 
@@ -80,5 +88,13 @@ class Clash:
 
 
 Finding = (
-    Attached | Left | Recognised | Advertised | RouterGone | PrefixesMissing | PrefixesGone | Clash
+    Attached
+    | Left
+    | Recognised
+    | Advertised
+    | Contradicted
+    | RouterGone
+    | PrefixesMissing
+    | PrefixesGone
+    | Clash
 )

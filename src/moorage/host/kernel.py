@@ -192,6 +192,15 @@ class HostKernel:
             ]
         )
 
+    def probe(self, interface: int, router: IPv6Address) -> None:
+        """Have the kernel ask a router whether it is there, unless it is silenced.
+
+        Raises:
+            OSError: the interface is gone.
+        """
+        if (interface, router) not in self._silenced:
+            self._neighbours.probe(interface, router)
+
     def _silence(self, wanted: set[Neighbour]) -> None:
         for interface, router in self._silenced - wanted:
             with contextlib.suppress(OSError):  # gone with its interface

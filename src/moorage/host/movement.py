@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Address
 
-from moorage.host.actions import AddLinkLocal, Persist, Reconcile, RetireLink, SolicitRouters
+from moorage.host.actions import (
+    AddLinkLocal,
+    Persist,
+    ProbeRouter,
+    Reconcile,
+    RetireLink,
+    SolicitRouters,
+)
 from moorage.host.asking import Asking
 from moorage.host.config import RetireSlaac
 from moorage.host.demand import Demand
@@ -22,6 +29,7 @@ from moorage.host.findings import (
     Advertised,
     Attached,
     Clash,
+    Contradicted,
     Finding,
     Lack,
     Left,
@@ -109,6 +117,8 @@ class Movement:
                 self._unsettled[interface] = now + _SETTLE_WAIT
             case Advertised(interface):
                 self._advertised(interface, now)
+            case Contradicted(interface, router):
+                self._known.out.append(ProbeRouter(interface, router))
             case RouterGone(interface, router, why):
                 self._router_gone(interface, router, why, now)
             case PrefixesMissing(interface):

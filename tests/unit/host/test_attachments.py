@@ -11,6 +11,7 @@ from moorage.host.findings import (
     Advertised,
     Attached,
     Clash,
+    Contradicted,
     Finding,
     Lack,
     Left,
@@ -173,6 +174,46 @@ def test_other_link_without_a_loss_of_carrier(attachments: Attachments) -> None:
     attachment = attachments.get(WL0)
     assert attachment is not None
     assert (attachment.since, attachment.prefixes) == (9.0, frozenset({PREFIX_THERE}))
+
+
+def test_two_routers_that_call_their_link_by_different_ids(attachments: Attachments) -> None:
+    attach(attachments, 1.0)
+    here, there = advertisement(HERE, PREFIX), advertisement(THERE, PREFIX_THERE)
+    hear(attachments, here)
+    assert Left(WL0, "wl0") in hear(attachments, there, ROUTER_THERE)
+    for _ in range(3):
+        assert Contradicted(WL0, ROUTER_THERE) in hear(attachments, here)
+        assert hear(attachments, there, ROUTER_THERE) == [Advertised(WL0)]
+    attachment = attachments.get(WL0)
+    assert attachment is not None
+    assert attachment.on_demand is not None
+    assert attachment.on_demand.link_id == THERE
+    assert attachment.routers.keys() == {ROUTER, ROUTER_THERE}
+    assert attachment.prefixes == {PREFIX, PREFIX_THERE}
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["resigned", "silent"])
+def test_back_on_a_link_without_a_loss_of_carrier(attachments: Attachments, silent: bool) -> None:
+    attach(attachments, 1.0)
+    here, there = advertisement(HERE, PREFIX), advertisement(THERE, PREFIX_THERE)
+    hear(attachments, here)
+    hear(attachments, there, ROUTER_THERE)
+    if silent:
+        attachments.unreachable(WL0, ROUTER_THERE)
+    else:
+        hear(attachments, advertisement(THERE, lifetime=0), ROUTER_THERE)
+    assert Left(WL0, "wl0") in hear(attachments, here)
+
+
+def test_after_a_loss_of_carrier_every_id_is_believed(attachments: Attachments) -> None:
+    attach(attachments, 1.0)
+    here, there = advertisement(HERE, PREFIX), advertisement(THERE, PREFIX_THERE)
+    hear(attachments, here)
+    hear(attachments, there, ROUTER_THERE)
+    detach(attachments)
+    attach(attachments, 2.0)
+    hear(attachments, there, ROUTER_THERE)
+    assert Left(WL0, "wl0") in hear(attachments, here)
 
 
 def test_router_that_is_no_default_router(attachments: Attachments) -> None:

@@ -14,6 +14,7 @@ from moorage.host.actions import (
     Answer,
     DestroySockets,
     Persist,
+    ProbeRouter,
     RetireLink,
     SolicitRouters,
 )
@@ -99,6 +100,17 @@ def test_a_router_that_does_not_answer_gets_no_more_packets_and_another_is_asked
     host.network.silent = set()
     host.advance(0.2)
     assert lease(host).served
+
+
+def test_who_names_the_link_is_asked_when_another_router_contradicts(host: Host) -> None:
+    host.hear(advertisement(THERE, PREFIX_THERE), router=NEIGHBOUR)
+    assert ProbeRouter(WL0, NEIGHBOUR) not in host.done
+    host.hear(advertisement(HERE, PREFIX))
+    assert ProbeRouter(WL0, NEIGHBOUR) in host.done
+    assert host.told(LinkLeft) == [LinkLeft("wl0")]
+    host.do(host.core.router_unreachable(WL0, NEIGHBOUR, host.now))
+    host.hear(advertisement(HERE, PREFIX))
+    assert host.told(LinkLeft) == [LinkLeft("wl0")]
 
 
 def test_an_unreachable_router_is_silenced_until_it_is_heard_again(host: Host) -> None:
