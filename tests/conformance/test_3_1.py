@@ -27,7 +27,8 @@ pytestmark = pytest.mark.netns
 def test_the_socket_gets_the_service_that_it_names(scene: Scene, service: ServiceType) -> None:
     """3.1-a: the address that a socket gets is from a prefix of the type that it named."""
     with scene.connect(service) as connection:
-        assert scene.binding(connection.source).type is service
+        assert scene.type_of(connection.source) is scene.granted(service)
+        assert connection.works()
 
 
 def test_a_socket_names_the_non_persistent_service(scene: Scene) -> None:
@@ -102,13 +103,15 @@ def test_the_network_says_that_it_failed(exhausted: Scene) -> None:
     )
 
 
-def test_the_application_gets_the_new_address(bare: Scene) -> None:
+def test_the_application_gets_the_new_address(scene: Scene) -> None:
     """3.1-e: the address that ``setsc()`` returns is new, configured, and can be bound at once."""
-    before = set(bare.addresses())
-    with bare.new_socket() as sock:
-        address = moorage.setsc(sock, ServiceType.SESSION_LASTING)
-        sock.bind((str(address), 0))
-        assert address not in before
-        assert address in bare.typed()
-        [binding] = bare.of_type(ServiceType.SESSION_LASTING)
-        assert address in binding.prefix
+    service = ServiceType.GRACEFUL_REPLACEMENT
+    eventually(lambda: not scene.of_type(service))
+    before = set(scene.addresses())
+    with scene.new_socket() as sock:
+        address = scene.ask(sock, service)
+        new = set(scene.addresses()) - before
+        assert new == (scene.sources(address) if scene.served else set())
+        for source in scene.sources(address):
+            sock.bind((str(source), 0))
+            assert scene.type_of(source) is scene.granted(service)

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 import moorage
+from moorage.offered import offered
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import IaPd, MessageType, OnDemand
 from tests.conformance.callers import ROOT, SOMEBODY, asking, got
 from tests.conformance.conftest import LINGER, Stage
 from tests.conformance.scene import DELEGATED, PATIENCE, Scene, eventually
+from tests.lab.inside import moorage_json
 
 pytestmark = pytest.mark.netns
 
@@ -42,6 +44,32 @@ def test_unused_addresses_are_released_or_kept(stage: Stage) -> None:
         eventually(lambda: scene.typed() == {addresses[LASTING]})
         eventually(lambda: [binding.type for binding in scene.bindings()] == [LASTING])
         assert scene.setsc(LASTING) == addresses[LASTING]
+
+
+def test_an_address_stays_for_those_who_have_it_from_the_kernel(stage: Stage) -> None:
+    """3.4-e: nobody but the kernel knows of the socket, until its address is to be released."""
+    with staged(stage, linger=dict.fromkeys(LINGER, 0.5)) as scene, scene.connect(LASTING) as first:
+        setsc = from_hooks if scene.hooked else moorage.setsc
+        with scene.connect(LASTING, setsc=setsc) as second:
+            assert second.source == first.source
+            first.near.close()
+            eventually(lambda: _users(scene, second.source) == 1)
+            assert second.works()
+        eventually(lambda: not scene.bindings())
+
+
+def from_hooks(sock: socket.socket, service: ServiceType) -> IPv6Address:
+    """What the hooks give, which offer nothing while sockets are counted."""
+    address = eventually(lambda: offered(sock, service))
+    assert address is not None
+    return address
+
+
+def _users(scene: Scene, address: IPv6Address) -> int:
+    found = moorage_json(scene.host, "addresses")
+    [sockets] = [each["sockets"] for each in found if each["address"] == str(address)]
+    assert isinstance(sockets, int)
+    return sockets
 
 
 def test_sockets_share_an_address_or_have_their_own(stage: Stage) -> None:

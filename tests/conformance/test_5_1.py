@@ -23,21 +23,12 @@ ALL_NODES = "ff02::1"
 
 
 @pytest.fixture(scope="module")
-def without_stack(stage: Stage) -> Iterator[Scene]:
-    """A network with the service, and a host without the daemon."""
-    with stage(daemons=False) as scene:
-        for router in scene.topology.routers:
-            scene.lab.daemon(router).start()
-        eventually(scene.ordinary)
-        yield scene
-
-
-@pytest.fixture(scope="module")
 def without_service(stage: Stage) -> Iterator[Scene]:
     """A host with the daemon, and a network whose router sends ordinary advertisements."""
     settings = {"linger": LINGER, "support_wait": 0.2, "at_boot": []}
     with stage(host=settings, daemons=False) as scene:
-        scene.lab.daemon("mn").start()
+        if scene.served:
+            scene.lab.daemon("mn").start()
         advertise_plainly(scene)
         eventually(scene.ordinary)
         yield scene
@@ -70,16 +61,10 @@ def advertise_plainly(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("service", ServiceType)
-def test_a_host_without_the_stack(without_stack: Scene, service: ServiceType) -> None:
-    """5.1-b: without a daemon the call returns an error, and the same socket connects without."""
-
-    def prepare(near: socket.socket) -> None:
-        with pytest.raises(moorage.RequiredIPNotSupported) as caught:
-            moorage.setsc(near, service)
-        assert caught.value.errno == moorage.EAI_REQUIREDIPNOTSUPPORTED
-
-    with without_stack.connect_plainly(prepare) as connection:
-        assert connection.source in without_stack.ordinary()
+def test_a_host_with_the_stack_or_without(scene: Scene, service: ServiceType) -> None:
+    """5.1-b: the same socket connects: with an address, or after an error code without one."""
+    with scene.connect(service) as connection:
+        assert scene.type_of(connection.source) is scene.granted(service)
         assert connection.works()
 
 
@@ -136,5 +121,5 @@ def test_legacy_programs_work_unchanged(scene: Scene, program: list[str]) -> Non
     argv = [sys.executable, "-c", REPORT_SOURCE, str(scene.destination)]
     with server(scene.peer, argv, "ready"):
         [ordinary] = scene.ordinary()
-        assert scene.typed()
+        assert bool(scene.typed()) is scene.served
         assert scene.host.run([*program, url], timeout=PATIENCE).stdout.strip() == str(ordinary)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from scripts import conformance
-from scripts.conformance import Proof, Requirement
+from scripts.conformance import Proof, Requirement, Transport
 
 REQUIREMENTS = [
-    Requirement("3.1-a", "says", ("api",), "one thing"),
+    Requirement("3.1-a", "says", ("host", "api"), "one thing"),
     Requirement("7-a", "should", ("host", "net"), "another | thing"),
 ]
 
@@ -35,6 +35,20 @@ def test_four():
     """It holds; see 3.1-a: not named at the start."""
 '''
 
+FIXTURES = """
+def scene(stage): ...
+def stage(tmp_path, transport): ...
+def transport(request): ...
+def other(): ...
+"""
+
+OVER_TRANSPORTS = """
+def own(scene): ...
+def test_there(own): ...
+def test_far_from_there(other, stage): ...
+def test_elsewhere(other): ...
+"""
+
 
 def test_the_table_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     status = conformance.main(["--check"])
@@ -59,9 +73,24 @@ def test_tests_are_found_with_their_ids(tmp_path: Path) -> None:
     }
 
 
+def test_a_test_is_over_transports_if_one_of_its_fixtures_is(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(FIXTURES)
+    (tmp_path / "test_section.py").write_text(OVER_TRANSPORTS)
+    assert {proof.test: proof.over_transports for proof in conformance.read_proofs(tmp_path)} == {
+        "test_there": True,
+        "test_far_from_there": True,
+        "test_elsewhere": False,
+    }
+
+
+def test_what_applications_see_is_tested_over_every_transport() -> None:
+    assert conformance.transports(REQUIREMENTS, ["7-a"]) == (Transport.HOOKS,)
+    assert conformance.transports(REQUIREMENTS, ["7-a", "3.1-a"]) == tuple(Transport)
+
+
 def test_a_test_that_proves_nothing_known_is_a_problem() -> None:
     proofs = [
-        Proof("test_3_1.py", 1, "test_right", ("3.1-a",)),
+        Proof("test_3_1.py", 1, "test_right", ("3.1-a",), over_transports=True),
         Proof("test_3_1.py", 5, "test_unknown", ("3.1-a", "3.1-z")),
         Proof("test_3_1.py", 9, "test_silent", ()),
     ]
@@ -71,16 +100,28 @@ def test_a_test_that_proves_nothing_known_is_a_problem() -> None:
     ]
 
 
+def test_an_application_interface_without_a_transport_is_a_problem() -> None:
+    proofs = [
+        Proof("test_3_1.py", 1, "test_in_memory", ("3.1-a",)),
+        Proof("test_7.py", 1, "test_of_the_host", ("7-a",), over_transports=True),
+    ]
+    assert conformance.problems(REQUIREMENTS, proofs) == [
+        "3.1-a: no test over daemon",
+        "3.1-a: no test over hooks",
+        "3.1-a: no test over nothing",
+    ]
+
+
 def test_a_row_shows_the_tests_or_a_dash() -> None:
     proofs = [
-        Proof("test_3_1.py", 1, "test_one", ("3.1-a",)),
+        Proof("test_3_1.py", 1, "test_one", ("3.1-a",), over_transports=True),
         Proof("test_7.py", 1, "test_two", ("3.1-a",)),
     ]
     text = conformance.table(REQUIREMENTS, proofs)
     assert "1 of 2 requirements have a test." in text
     assert text.splitlines()[-2:] == [
-        "| 3.1-a | says | api | one thing "
+        "| 3.1-a | says | host, api | hooks, daemon, nothing | one thing "
         "| [test_one](../tests/conformance/test_3_1.py)"
         "<br>[test_two](../tests/conformance/test_7.py) |",
-        r"| 7-a | should | host, net | another \| thing | — |",
+        r"| 7-a | should | host, net |  | another \| thing | — |",
     ]

@@ -556,6 +556,7 @@ def test_other_interfaces_are_used() -> None:
         ({"socket": Path("/tmp/other")}, "socket"),
         ({"state": Path("/tmp/other")}, "state"),
         ({"management": HostManagement(events=7)}, "management"),
+        ({"hooks": False}, "hooks"),
     ],
 )
 def test_what_counts_at_the_start_only(change: dict[str, object], key: str) -> None:
