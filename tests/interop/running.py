@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from moorage.kernel.bpf import cgroup
+from moorage.kernel.sock_diag import network_cookie
 from moorage.lab.lab import Node
 from moorage.lab.network import NODE_FOLDER
 from moorage.service import ServiceType
@@ -89,14 +90,14 @@ def typed(scene: Scene, service: ServiceType) -> IPv6Address:
     return address
 
 
-def groups() -> set[Path]:
-    """The control groups of programs with a type by default, of all daemons of this machine."""
-    return set(cgroup.root().rglob("moorage-*"))
+def groups(host: Node) -> list[Path]:
+    """The control groups of programs of a host's that have a type by default."""
+    return list(cgroup.root().rglob(f"moorage-{host.call(network_cookie):x}-*"))
 
 
-def await_no_groups(before: set[Path]) -> None:
-    """Wait until only these groups are left."""
-    eventually(lambda: groups() <= before)
+def await_no_groups(host: Node) -> None:
+    """Wait until none of these groups is left."""
+    eventually(lambda: not groups(host))
 
 
 def build(folder: Path, name: str, source: str, *flags: str) -> str:

@@ -96,7 +96,6 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2]))):
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     become_root()
-    before = running.groups()
     with (
         nothing_left_behind(),
         open_scene(
@@ -105,7 +104,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     ):
         eventually(scene.settled)
         yield scene
-        running.await_no_groups(before)
+        running.await_no_groups(scene.host)
 
 
 @contextmanager
@@ -328,17 +327,15 @@ def test_other_programs_go_on_as_ever(scene: Scene) -> None:
 
 
 def test_the_address_goes_with_the_program_even_if_it_is_killed(scene: Scene) -> None:
-    before = running.groups()
     with waiting(scene, GRACEFUL, "exit") as process:
         assert scene.of_type(GRACEFUL)
-        assert len(running.groups() - before) == 1
+        assert len(running.groups(scene.host)) == 1
         process.kill()
-    running.await_no_groups(before)
+    running.await_no_groups(scene.host)
     eventually(lambda: not scene.of_type(GRACEFUL))
 
 
 def test_what_goes_on_without_its_first_process_keeps_the_address(scene: Scene) -> None:
-    before = running.groups()
     with listening(scene.peer) as server:
         holds = shlex.join([sys.executable, "-c", HOLDS, str(scene.destination)])
         with waiting(scene, LASTING, f"{holds} {port_of(server)} & exit 3") as process:
@@ -346,9 +343,9 @@ def test_what_goes_on_without_its_first_process_keeps_the_address(scene: Scene) 
             connection, source = accepted(server)
             assert process.wait(PATIENCE) == 3
             assert source in scene.typed()
-            assert running.groups() - before
+            assert running.groups(scene.host)
             connection.close()
-    running.await_no_groups(before)
+    running.await_no_groups(scene.host)
     eventually(lambda: source not in scene.typed())
 
 
