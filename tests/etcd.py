@@ -16,6 +16,7 @@ from typing import Any, Final
 from moorage.lab.certificates import Authority, Certificates
 from moorage.lab.etcd import Member
 from moorage.lab.programs import path_of
+from moorage.lab.toml import toml
 
 HOST: Final = "::1"
 _READY_SECONDS: Final = 60.0
@@ -149,8 +150,7 @@ class Cluster:
     def config(self, name: str = "etcd.toml", **more: object) -> Path:
         """Write the file by which a store finds the cluster, and return its path."""
         path = self.folder / name
-        settings: dict[str, object] = {"endpoints": self.endpoints, **more}
-        path.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in settings.items()))
+        path.write_text(toml({"endpoints": self.endpoints, **more}))
         return path
 
     def url(self, prefix: str = "/moorage/") -> str:
@@ -180,9 +180,3 @@ def _free_port() -> Iterator[int]:
     with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
         sock.bind((HOST, 0))
         yield sock.getsockname()[1]
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{key} = {_toml(each)}' for key, each in value.items())} }}"
-    return json.dumps(value, default=str)
