@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.native.checkers import Checker
 from tests.native.workshop import HERE, WERROR, Library, build_library, build_program, run
-from tests.unit.api.conftest import Answering, Daemon, Start
+from tests.small_daemon import path, sock, start
+
+__all__ = ["path", "sock", "start"]
 
 
 @pytest.fixture(scope="session")
@@ -36,33 +36,6 @@ def hooked(built: Path) -> Library:
         *(HERE / "hooks.c", "-Wl,--whole-archive", built / "libsetsc.a", "-Wl,--no-whole-archive"),
     )
     return Library(path)
-
-
-@pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the library looks for the daemon."""
-    path = tmp_path / "host.sock"
-    monkeypatch.setenv("MOORAGE_SOCKET", str(path))
-    return path
-
-
-@pytest.fixture
-def start(path: Path) -> Iterator[Start]:
-    """Starts a daemon that is real but for what it knows."""
-    with contextlib.ExitStack() as stack:
-
-        def start(answering: Answering) -> Daemon:
-            daemon = Daemon(path, answering)
-            stack.callback(daemon.stop)
-            return daemon
-
-        yield start
-
-
-@pytest.fixture
-def sock() -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
-        yield sock
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import pytest
 
 from moorage.wire.app import REPLY_LENGTH, Reason, Reply, Request
 from tests.native.checkers import CHECKERS, Checker
-from tests.unit.api.conftest import LOOPBACK, Answering, Start, gives, refuses
+from tests.small_daemon import LOOPBACK, Answering, Start, gives, refuses
 
 pytestmark = pytest.mark.interop
 

@@ -28,7 +28,7 @@ from moorage.service import ServiceType
 from moorage.wire.app import Operation, Reason, Reply, Request
 from tests.native.checkers import Checker
 from tests.native.workshop import UNTOUCHED, Library, Outcome
-from tests.unit.api.conftest import FIXED, LASTING, LOOPBACK, Answering, Start, gives, refuses
+from tests.small_daemon import FIXED, LASTING, LOOPBACK, Answering, Start, gives, refuses
 
 pytestmark = pytest.mark.interop
 

@@ -11,7 +11,7 @@ import pytest
 
 from moorage.numbers import EAI_REQUIREDIPFAILED
 from moorage.wire.app import Operation, Reason
-from tests.unit.api.conftest import Start, gives, path, refuses, start
+from tests.small_daemon import Start, gives, path, refuses, start
 
 __all__ = ["path", "start"]
 ADDRESS = IPv6Address("2001:db8::1")

@@ -18,7 +18,7 @@ import moorage
 from moorage import aio, client
 from moorage.numbers import EAI_REQUIREDIPFAILED, EAI_REQUIREDIPNOTSUPPORTED
 from moorage.wire.app import Operation, Reason, Reply, Request
-from tests.unit.api.conftest import FIXED, LASTING, LOOPBACK, Start, gives, refuses
+from tests.small_daemon import FIXED, LASTING, LOOPBACK, Start, gives, refuses
 
 
 async def in_loop(sock: socket.socket) -> IPv6Address:

@@ -14,7 +14,7 @@ import pytest
 import moorage
 from moorage import aio
 from tests.hooked import HookedSocket
-from tests.unit.api.conftest import FIXED, LOOPBACK, Start, gives
+from tests.small_daemon import FIXED, LOOPBACK, Start, gives
 
 PREFERENCES = (socket.IPPROTO_IPV6, moorage.IPV6_ADDR_PREFERENCES)
 TEMPORARY = 0x0001  # IPV6_PREFER_SRC_TMP

@@ -17,7 +17,7 @@ from moorage import aio
 from moorage.numbers import EAI_REQUIREDIPFAILED
 from moorage.wire.app import Operation, Reason, Reply, Request
 from moorage.wire.notice import encode_notice
-from tests.unit.api.conftest import LOOPBACK, Start, refuses
+from tests.small_daemon import LOOPBACK, Start, refuses
 
 DETACHED = moorage.Detached(LOOPBACK)
 MOVED = moorage.Moved(LOOPBACK)
