@@ -11,15 +11,16 @@ import json
 import os
 import signal
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Network
 
 from moorage.service import ServiceType
 from moorage.store import schema
-from moorage.store.model import Binding, BindingState
+from moorage.store.model import Binding
 from moorage.store.protocol import BindingStore, Create
 from moorage.store.sqlite import SqliteStore
 from moorage.wire.dhcp6 import Message, MessageType, RapidCommit
+from tests.bindings import OVER
 from tests.domain import ANY, Client, Clock, Site, ia, lease, router_config
 
 HOSTS = 24
@@ -107,22 +108,8 @@ async def commit_at_once(path: str, count: int) -> None:
 
 
 def a_binding(number: int) -> Binding:
-    return Binding(
-        prefix=IPv6Network(((0x20010DB8 << 96) + (number << 64), 64)),
-        client=bytes(18),
-        iaid=number,
-        type=KIND,
-        anchor="ar1",
-        serving=None,
-        link=None,
-        next_hop=None,
-        seq=1,
-        key=None,
-        last_time=0,
-        state=BindingState.DETACHED,
-        preferred_until=0.0,
-        valid_until=0.0,
-    )
+    prefix = IPv6Network(((0x20010DB8 << 96) + (number << 64), 64))
+    return replace(OVER, prefix=prefix, client=bytes(18), iaid=number, type=KIND)
 
 
 async def bring_up_to_date(path: str, count: int) -> None:

@@ -13,28 +13,14 @@ import pytest
 
 from moorage.lab.lab import Lab
 from moorage.service import ServiceType
-from moorage.store.model import Binding, BindingState
+from moorage.store.model import BindingState
 from moorage.store.protocol import BindingChanged, BindingGone, Create, Event, RouterChanged
 from moorage.store.sqlite import SqliteStore
+from tests.bindings import OVER
 
 pytestmark = pytest.mark.netns
 
-EXPIRED = Binding(
-    prefix=IPv6Network("2001:db8:a100::/64"),
-    client=b"\x00\x04client",
-    iaid=1,
-    type=ServiceType.SESSION_LASTING,
-    anchor="ar1",
-    serving=None,
-    link=None,
-    next_hop=None,
-    seq=1,
-    key=None,
-    last_time=0,
-    state=BindingState.DETACHED,
-    preferred_until=0.0,
-    valid_until=0.0,
-)
+EXPIRED = replace(OVER, client=b"\x00\x04client", type=ServiceType.SESSION_LASTING)
 
 
 async def test_an_anchor_releases_what_is_over_and_forgets_it_after_the_quarantine(

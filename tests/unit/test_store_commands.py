@@ -20,24 +20,21 @@ from moorage.service import ServiceType
 from moorage.store.model import Anchor, Binding, BindingState
 from moorage.store.protocol import Create, Hold
 from moorage.store.sqlite import SqliteStore
+from tests.bindings import HERE
 from tests.domain import router_config
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
 EARLIER = Path(__file__).parent / "store" / "versions" / "1.sql"
 
-LASTING = Binding(
-    prefix=IPv6Network("2001:db8:a100::/64"),
+LASTING = replace(
+    HERE,
     client=b"\x00\x04client",
-    iaid=1,
     type=ServiceType.SESSION_LASTING,
-    anchor="ar1",
     serving="ar2",
     link="wlan0",
     next_hop=IPv6Address("fe80::1"),
     seq=3,
     key=b"k" * 32,
-    last_time=0,
-    state=BindingState.ACTIVE,
     preferred_until=0.0,
     valid_until=time.time() + 90_000.0,
 )

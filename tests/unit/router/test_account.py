@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from ipaddress import IPv6Network
 from itertools import pairwise
 
 import pytest
@@ -23,28 +22,12 @@ from moorage.router.events import (
 from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
 from moorage.wire.dhcp6 import RefusalReason
-from tests.domain import SOURCE, START, Clock
+from tests.bindings import HERE, NOWHERE
+from tests.domain import START, Clock
 
 FIXED = ServiceType.FIXED
-PREFIX = IPv6Network("2001:db8:a100::/64")
-HERE = Binding(
-    prefix=PREFIX,
-    client=b"\1\2",
-    iaid=1,
-    type=FIXED,
-    anchor="ar1",
-    serving="ar1",
-    link="acc0",
-    next_hop=SOURCE,
-    seq=1,
-    key=None,
-    last_time=0,
-    state=BindingState.ACTIVE,
-    preferred_until=START + 10,
-    valid_until=START + 20,
-)
+PREFIX, CLIENT = HERE.prefix, HERE.client
 AWAY = replace(HERE, serving="ar2")
-NOWHERE = replace(HERE, serving=None, link=None, next_hop=None, state=BindingState.DETACHED)
 GIVEN_BACK = replace(NOWHERE, state=BindingState.RELEASED)
 SOMEBODY_ELSES = replace(HERE, client=b"\3")
 RENEWED = replace(HERE, seq=2, valid_until=START + 40)
@@ -85,15 +68,15 @@ def test_a_prefix_has_a_place_for_each_router(
 @pytest.mark.parametrize(
     ("before", "after", "event"),
     [
-        (None, HERE, PrefixGiven(PREFIX, FIXED, b"\1\2", "ar1")),
+        (None, HERE, PrefixGiven(PREFIX, FIXED, CLIENT, "ar1")),
         (HERE, RENEWED, None),
-        (HERE, AWAY, HostMoved(PREFIX, FIXED, b"\1\2", "ar1", "ar2")),
-        (NOWHERE, HERE, HostMoved(PREFIX, FIXED, b"\1\2", "", "ar1")),
-        (HERE, NOWHERE, HostLeft(PREFIX, FIXED, b"\1\2", "ar1")),
-        (NOWHERE, GIVEN_BACK, PrefixReleased(PREFIX, FIXED, b"\1\2")),
+        (HERE, AWAY, HostMoved(PREFIX, FIXED, CLIENT, "ar1", "ar2")),
+        (NOWHERE, HERE, HostMoved(PREFIX, FIXED, CLIENT, "", "ar1")),
+        (HERE, NOWHERE, HostLeft(PREFIX, FIXED, CLIENT, "ar1")),
+        (NOWHERE, GIVEN_BACK, PrefixReleased(PREFIX, FIXED, CLIENT)),
         (GIVEN_BACK, None, None),
         (GIVEN_BACK, SOMEBODY_ELSES, PrefixGiven(PREFIX, FIXED, b"\3", "ar1")),
-        (HERE, None, PrefixReleased(PREFIX, FIXED, b"\1\2")),
+        (HERE, None, PrefixReleased(PREFIX, FIXED, CLIENT)),
     ],
 )
 def test_a_change_means_something_to_an_operator_or_nothing(
@@ -120,7 +103,7 @@ def test_what_does_not_concern_this_router_is_not_told(
     account.changed(ELSEWHERE, replace(ELSEWHERE, serving="ar4"))
     assert told == []
     account.changed(ELSEWHERE, replace(ELSEWHERE, serving="ar1"))
-    assert told == [HostMoved(PREFIX, FIXED, b"\1\2", "ar2", "ar1")]
+    assert told == [HostMoved(PREFIX, FIXED, CLIENT, "ar2", "ar1")]
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from moorage.router.mirror import Mirror
 from moorage.router.next_hop import is_in_force, next_hop, next_hops
 from moorage.router.paths import MAIN_TABLE, Paths
 from moorage.router.too_big import Tunnelled
-from moorage.service import ServiceType
-from moorage.store.model import Binding, BindingState
+from moorage.store.model import Binding
 from moorage.store.protocol import BindingChanged, BindingGone
+from tests.bindings import HERE, NOWHERE
 from tests.domain import SOURCE, START, router_config
 
 CONFIG = router_config()
@@ -93,24 +93,17 @@ def binding(
     number: int, place: tuple[str, str] | None, seq: int, mac: bytes | None = None
 ) -> Binding:
     """Number 3 and 6 are of a length that the router itself gives nobody."""
-    serving, link = place or (None, None)
-    return Binding(
+    found = replace(
+        HERE if place else NOWHERE,
         prefix=IPv6Network(f"2001:db8:a1{number:02x}::/{64 if number % 3 else 56}"),
-        client=b"client",
         iaid=number,
-        type=ServiceType.FIXED,
         anchor="ar1" if number % 2 else "ar2",
-        serving=serving,
-        link=link,
-        next_hop=SOURCE if place else None,
         seq=seq,
-        key=None,
-        last_time=0,
-        state=BindingState.ACTIVE if place else BindingState.DETACHED,
-        preferred_until=START,
-        valid_until=START,
-        mac=mac if place else None,
     )
+    if place is None:
+        return found
+    serving, link = place
+    return replace(found, serving=serving, link=link, mac=mac)
 
 
 def test_changes_one_by_one_lead_where_a_resync_leads(world: World) -> None:

@@ -7,8 +7,7 @@ from ipaddress import IPv6Network
 
 from moorage.router.anchors import LINGER
 from moorage.router.mirror import Mirror
-from moorage.service import ServiceType
-from moorage.store.model import Binding, BindingState
+from moorage.store.model import BindingState
 from moorage.store.protocol import (
     AnchorChanged,
     BindingChanged,
@@ -17,27 +16,12 @@ from moorage.store.protocol import (
     RouterGone,
     Snapshot,
 )
-from tests.domain import SOURCE, START, router_config
+from tests.bindings import HERE, NOWHERE
+from tests.domain import START, router_config
 
-PREFIX = IPv6Network("2001:db8:a100::/64")
-HERE = Binding(
-    prefix=PREFIX,
-    client=b"client",
-    iaid=1,
-    type=ServiceType.FIXED,
-    anchor="ar1",
-    serving="ar1",
-    link="acc0",
-    next_hop=SOURCE,
-    seq=1,
-    key=None,
-    last_time=0,
-    state=BindingState.ACTIVE,
-    preferred_until=START + 10,
-    valid_until=START + 20,
-)
+PREFIX = HERE.prefix
 THERE = replace(HERE, serving="ar2", seq=2)
-NOWHERE = replace(HERE, serving=None, link=None, next_hop=None, seq=2, state=BindingState.DETACHED)
+LOST = replace(NOWHERE, seq=2)
 HOLD = 10.0
 
 
@@ -88,7 +72,7 @@ def test_the_former_place_is_remembered_for_a_while() -> None:
 def test_packets_are_dropped_quietly_just_after_a_departure() -> None:
     mirror = Mirror(HOLD)
     mirror.learn(BindingChanged(1, HERE), START)
-    mirror.learn(BindingChanged(2, NOWHERE), START)
+    mirror.learn(BindingChanged(2, LOST), START)
     known = mirror.get(PREFIX)
     assert known is not None
     assert known.quiet
@@ -102,7 +86,7 @@ def test_the_end_of_a_binding_ends_what_is_remembered() -> None:
     mirror = Mirror(HOLD)
     mirror.learn(BindingChanged(1, HERE), START)
     mirror.learn(BindingChanged(2, THERE), START)
-    released = replace(NOWHERE, seq=3, state=BindingState.RELEASED)
+    released = replace(LOST, seq=3, state=BindingState.RELEASED)
     mirror.learn(BindingChanged(3, released), START)
     assert mirror.next_timer() is None
     mirror.learn(BindingChanged(4, HERE), START)

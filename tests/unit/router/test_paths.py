@@ -20,9 +20,9 @@ from moorage.router.mirror import Known, Mirror
 from moorage.router.next_hop import next_hop
 from moorage.router.paths import Macs, Paths, Traces
 from moorage.router.settings import RelayAgent
-from moorage.service import ServiceType
 from moorage.store.model import Binding, BindingState
 from moorage.store.protocol import BindingChanged
+from tests.bindings import HERE
 from tests.domain import START, router_config
 from tests.forwarding_network import (
     ANCHORS,
@@ -43,22 +43,7 @@ from tests.forwarding_network import (
     Network,
 )
 
-FIRST = Binding(
-    prefix=PREFIX,
-    client=b"client",
-    iaid=1,
-    type=ServiceType.FIXED,
-    anchor="ar1",
-    serving="ar1",
-    link="acc0",
-    next_hop=HOST,
-    seq=1,
-    key=None,
-    last_time=0,
-    state=BindingState.ACTIVE,
-    preferred_until=START + 1e6,
-    valid_until=START + 1e6,
-)
+FIRST = replace(HERE, prefix=PREFIX, next_hop=HOST, valid_until=START + 1e6)
 
 Place = tuple[str, str] | None
 places = st.none() | st.tuples(st.sampled_from(sorted(KNOWN_ROUTERS)), st.sampled_from(LINKS))

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
 from moorage.service import ServiceType
-from moorage.store.model import Anchor, Binding, BindingState, Router
+from moorage.store.model import Anchor, Binding, Router
+from tests.bindings import HERE
 
 
 @pytest.fixture
 def binding() -> Binding:
-    return Binding(
-        prefix=IPv6Network("2001:db8:a100::/64"),
+    return replace(
+        HERE,
         client=b"\x00\x04client",
-        iaid=1,
         type=ServiceType.SESSION_LASTING,
-        anchor="ar1",
-        serving="ar1",
         link="wlan0",
         next_hop=IPv6Address("fe80::1"),
-        seq=1,
         key=b"k" * 32,
         last_time=1_700_000_000_000_000,
-        state=BindingState.ACTIVE,
         preferred_until=1_700_003_600.5,
         valid_until=1_700_007_200.25,
     )
