@@ -30,7 +30,7 @@ from tests.etcd import running
 _SIZES: Final = (1_000, 10_000, 100_000)
 _COMMITS: Final = 200
 _LISTINGS: Final = 3
-_AT_ONCE: Final = 64
+_AT_ONCE: Final = 8
 """Commits that are waited for together while the store is filled."""
 
 

@@ -116,7 +116,7 @@ class Cluster:
     ) -> subprocess.CompletedProcess[str]:
         """Run etcdctl at one member, or at the first one that runs."""
         where = self.members[member or self.running[0]]
-        command = [path_of("etcdctl"), f"--endpoints={where.client_url}"]
+        command = [path_of("etcdctl"), "--command-timeout=5m", f"--endpoints={where.client_url}"]
         if (files := where.certificates) is not None:
             command += [f"--cacert={files.ca}", f"--cert={files.certificate}", f"--key={files.key}"]
         if self.user:

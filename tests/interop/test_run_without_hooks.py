@@ -17,7 +17,7 @@ from moorage.service import ServiceType
 from tests.conformance.scene import PATIENCE, Scene, eventually, open_scene
 from tests.interop import running
 from tests.interop.running import RESPONSE, accepted, listening, popen, port_of, received
-from tests.interop.test_run import CALLER, LEFT_ALONE, SOCKETS
+from tests.interop.test_run_programs import CALLER, LEFT_ALONE, SOCKETS
 from tests.leaks import nothing_left_behind
 
 pytestmark = [pytest.mark.netns, pytest.mark.interop]
