@@ -2,7 +2,8 @@
  * The source address of sockets in a control group that name none. Where a socket is bound to an
  * address, or a message says its source, and for destinations that have nothing to do with the
  * network, the choice is left to the program and the kernel. While there is no address, connecting
- * and sending fail: a program that was promised an address must not go on with another.
+ * and sending fail where one was promised, since a program must not go on with another then; where
+ * none was, the kernel chooses. Of groups in groups the innermost that chooses comes first.
  */
 
 #include "kept.h"
@@ -20,12 +21,12 @@ enum { AF_INET6 = 10, EADDRNOTAVAIL = 99, ALLOW = 1, REFUSE = 0 };
 const volatile __u64 network = 0;
 
 struct choice {
-    struct in6_addr address; /* unspecified: there is none */
+    struct in6_addr address; /* unspecified: there is none, but one was promised */
     __u32 type;              /* of the address */
 };
 
 struct {
-    __uint(type, BPF_MAP_TYPE_HASH); /* an element is replaced as a whole */
+    __uint(type, BPF_MAP_TYPE_HASH); /* an element is replaced as a whole; none: nothing is chosen */
     __uint(max_entries, 1);
     __type(key, __u32);
     __type(value, struct choice);
@@ -53,16 +54,18 @@ static int refuse(void)
     return REFUSE;
 }
 
-/* Returns the choice, if there is an address that the socket may have. */
-static const struct choice *choose(struct bpf_sock *socket)
+/* Returns what is to be chosen; nothing where a group within this one has refused. */
+static const struct choice *choose(void)
 {
     const __u32 only = 0;
-    const struct choice *found = bpf_map_lookup_elem(&choice, &only);
 
-    if (found == NULL || is_unspecified(found->address.in6_u.u6_addr32))
-        return NULL;
-    /* Who may have the address was found out when the program was started. */
-    return authorise(socket, found->type & 7) ? found : NULL;
+    return bpf_get_retval() == 0 ? bpf_map_lookup_elem(&choice, &only) : NULL;
+}
+
+/* Whether there is an address; who may have it was found out before it was chosen. */
+static bool is_given(const struct choice *found, struct bpf_sock *socket)
+{
+    return !is_unspecified(found->address.in6_u.u6_addr32) && authorise(socket, found->type & 7);
 }
 
 /* TCP, and UDP that connects. Where a port is bound, an address cannot be any more. */
@@ -82,8 +85,10 @@ int choose_for_connection(struct bpf_sock_addr *context)
                             socket->src_ip6[3]};
     if (!is_unspecified(bound))
         return ALLOW;
-    found = choose(socket);
+    found = choose();
     if (found == NULL)
+        return ALLOW;
+    if (!is_given(found, socket))
         return refuse();
     /* By an initialiser it would be a constant, of which there must be no other but ours. */
     __builtin_memset(&source, 0, sizeof source);
@@ -106,8 +111,10 @@ int choose_for_message(struct bpf_sock_addr *context)
     if (bpf_get_netns_cookie(context) != network || !is_remote(destination) || socket == NULL ||
         !is_unspecified(source))
         return ALLOW;
-    found = choose(socket);
+    found = choose();
     if (found == NULL)
+        return ALLOW;
+    if (!is_given(found, socket))
         return refuse();
     context->msg_src_ip6[0] = found->address.in6_u.u6_addr32[0];
     context->msg_src_ip6[1] = found->address.in6_u.u6_addr32[1];

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv6Address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +18,7 @@ import moorage
 from moorage.offered import offered
 from moorage.service import ServiceType
 from moorage.wire.dhcp6 import IaPd, MessageType, OnDemand
-from tests.conformance.callers import ROOT, SOMEBODY, asking, got
+from tests.conformance.callers import ROOT, SOMEBODY, asking, control_group, got
 from tests.conformance.conftest import LINGER, Stage
 from tests.conformance.scene import DELEGATED, PATIENCE, Scene, eventually
 from tests.lab.inside import moorage_json
@@ -153,6 +157,22 @@ def test_the_network_says_what_may_be_had(stage: Stage) -> None:
 # ---- 3.4-i: who says nothing -------------------------------------------------------------------
 
 
+SOURCE = """
+import socket, sys
+with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+    sock.connect((sys.argv[1], 9))
+    print(sock.getsockname()[0])
+"""
+
+
+def chosen_within(scene: Scene, group: Path) -> IPv6Address:
+    """The source of an application in a control group that knows nothing."""
+    enter = 'echo 0 >"$1/cgroup.procs" && exec "$2" -c "$3" "$4"'
+    destination = str(scene.destination)
+    script = ["sh", "-c", enter, "sh", str(group), sys.executable, SOURCE, destination]
+    return IPv6Address(scene.host.run(script).stdout.strip())
+
+
 def chosen(scene: Scene, kind: socket.SocketKind = socket.SOCK_DGRAM) -> IPv6Address:
     """The source that the kernel chooses for a socket of an application that knows nothing."""
     with scene.new_socket(kind) as sock:
@@ -211,6 +231,26 @@ def test_an_application_has_a_default_type_of_its_own(stage: Stage) -> None:
         lasting = got(scene.host, "default", uid=ROOT)
         assert isinstance(lasting, IPv6Address)
         assert scene.binding(lasting).type is LASTING
+
+
+def test_a_legacy_application_has_the_default_of_its_control_group(stage: Stage) -> None:
+    """3.4-i: a rule gives a type to programs of a unit that know nothing of types."""
+    name = f"legacy-{os.getpid()}.service"
+    rule = f'{{ units = ["{name}"], default = "graceful-replacement" }}'
+    with staged(stage) as scene, control_group(name) as group:
+        if group is None:
+            pytest.skip("only root of the whole machine makes control groups")
+        reloading = Reloading(scene)
+        enter = ["sh", "-c", f'echo 0 >"{group}/cgroup.procs" && exec cat']
+        with scene.host.popen(enter, stdin=subprocess.PIPE):
+            assert chosen_within(scene, group) in scene.ordinary()
+            reloading.with_lines(f"rule = [{rule}, {{}}]")
+            eventually(lambda: chosen_within(scene, group) in scene.typed())
+            assert [binding.type for binding in scene.bindings()] == [GRACEFUL]
+            assert chosen(scene) in scene.ordinary()
+            reloading.with_lines("rule = [{}]")
+            assert chosen_within(scene, group) in scene.ordinary()
+            eventually(lambda: not scene.bindings())
 
 
 @pytest.mark.parametrize("kind", [LASTING, GRACEFUL])

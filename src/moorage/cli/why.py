@@ -76,7 +76,9 @@ def _use(use: UseView) -> Iterator[str]:
         yield "  nobody asked the daemon: the program, or the kernel, chose the address"
         return
     who = f"process {request.pid} of {user_name(request.uid)}"
-    if request.cookie is None:
+    if request.cgroup is not None:
+        heading = f"  a rule gave such addresses to {request.cgroup} {duration(request.ago)} ago"
+    elif request.cookie is None:
         heading = f"  {who} was run with such addresses by default {duration(request.ago)} ago"
     else:
         heading = f"  {who} asked for it {duration(request.ago)} ago"

@@ -368,7 +368,7 @@ CHECKS: Final = (
         "BPF hooks on control groups",
         _HOST,
         "setsc() always asks the daemon, the kernel drops IPV6_REQUIRE_SRC_ON_NET, and every"
-        " program may use every typed address",
+        " program may use every typed address; rules give no types to programs that do not ask",
         needed=False,
         attempt=_cgroup_hooks,
         apart=False,

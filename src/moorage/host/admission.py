@@ -48,7 +48,7 @@ class Admission:
 
     @property
     def judgements(self) -> Collection[Judgement]:
-        """The last judgement about each socket, and each process that asked without one.
+        """The last judgement about each socket, and each caller that asked without one.
 
         The oldest comes first. So many are remembered, whether or not the sockets still live.
         """
@@ -73,7 +73,7 @@ class Admission:
         decision = self.policy.decide(caller, wanted, network, on_net=on_net)
         holder = Holder(caller.uid, caller.executable)
         judgement = Judgement(caller, holder, cookie, now, decision)
-        key = ("process", caller.pid) if cookie is None else cookie
+        key = caller if cookie is None else cookie
         self._judgements.pop(key, None)
         self._judgements[key] = judgement
         if len(self._judgements) > _REMEMBERED:

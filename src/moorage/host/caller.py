@@ -30,3 +30,8 @@ class Caller:
     executable: str | None = None
     unit: str | None = None
     cgroup: str | None = None
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it is no process but a control group, whoever is in it."""
+        return not self.pid and self.cgroup is not None

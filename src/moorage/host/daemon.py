@@ -37,17 +37,18 @@ from moorage.host.applications import Application, ApplicationServer
 from moorage.host.config import HostConfig
 from moorage.host.core import HostCore
 from moorage.host.counting import ByteCounting
+from moorage.host.group_defaults import DefaultGroup
 from moorage.host.hooking import Hooking
 from moorage.host.inside import Inside
 from moorage.host.kernel import HostKernel, Until, Wanted, use_optimistic_addresses
 from moorage.host.persistence import Persistence
-from moorage.host.programs import Program, find_programs
+from moorage.host.programs import Program
 from moorage.host.publisher import Publisher
 from moorage.host.sending import Sending
 from moorage.host.sockets import DhcpSocket, RouterSocket
 from moorage.host.subject import Subject
 from moorage.host.transmission import Transmission
-from moorage.host.waiting import refusal
+from moorage.host.unasked import Unasked
 from moorage.identity import Identities
 from moorage.kernel.clock import ClockWatch
 from moorage.kernel.monitor import (
@@ -69,7 +70,7 @@ from moorage.management.event import ConfigurationRefused, ConfigurationTaken
 from moorage.numbers import ROUTE_PROTOCOL
 from moorage.readiness import notify
 from moorage.wire import dhcp6, nd
-from moorage.wire.app import Operation, Reason, Reply, Request
+from moorage.wire.app import Operation, Reply, Request
 from moorage.wire.errors import WireError
 
 if TYPE_CHECKING:
@@ -137,13 +138,14 @@ class _HostDaemon:
         )
         self._counting = ByteCounting(self._spent, _log.error)
         self._hooking = Hooking(config.hooks, _log.error)
+        self._unasked = Unasked(self._core, self._hooking.hooks, self._do, _now, _log.error)
         self.inside = Inside(
             config,
             self._core.known,
             self._kernel.all_addresses,
             self._counting.used,
             self._complaints.counts,
-            lambda pid: self._programs.starter_of(pid) if self._programs is not None else None,
+            self._unasked.program_of,
             _now,
         )
         self._dhcp = DhcpSocket()
@@ -158,7 +160,6 @@ class _HostDaemon:
         self._neighbours = NetlinkMonitor(
             [Group.NEIGHBOUR], except_port=self._kernel.neighbour_port
         )
-        self._programs = find_programs(self._hooking.hooks, _log.error)
         self._clock = ClockWatch()
         self._inputs: list[tuple[HasFileno, Callable[[], None]]] = [
             (self._dhcp, self._read_dhcp),
@@ -186,10 +187,7 @@ class _HostDaemon:
         self._do(actions)
         for source, read in self._inputs:
             self._loop.add_reader(source, read)
-        if self._programs is not None:
-            self._loop.add_reader(self._programs, self._read_programs)
-            for program in self._programs.restore():
-                self._run(program)
+        self._unasked.start(self._core.known.admission.policy)
         self._applications = ApplicationServer(
             self._config.socket, self._request, self._hung_up, self._complaints
         )
@@ -208,6 +206,7 @@ class _HostDaemon:
             self.inside.tell(ConfigurationTaken(changed(self._config, config)))
             self._config = config
             self._do(self._core.reconfigure(config, _now()))
+            self._unasked.go_by(self._core.known.admission.policy)
             self._look()
         notify("READY=1")
 
@@ -216,9 +215,7 @@ class _HostDaemon:
         if self._applications is not None:
             self._applications.close()
         self._publisher.close()
-        if self._programs is not None:
-            self._loop.remove_reader(self._programs)
-            self._programs.close()
+        self._unasked.close()
         for source, _ in self._inputs:
             self._loop.remove_reader(source)
         self._alarm.cancel()
@@ -351,26 +348,13 @@ class _HostDaemon:
         if request.operation is Operation.WATCH and subject is not None:
             self._do(self._core.watch(application, request.id, subject, now))
         elif request.operation is Operation.RUN:
-            if self._programs is None:
-                application.answer(refusal(application, request.id, Reason.NO_HOOKS).reply)
-            else:
-                self._run(self._programs.begin(application, request))
+            self._unasked.request(application, request)
         else:
             cookie = subject.cookie if subject is not None and subject.counted else None
             self._do(self._core.setsc(application, application.caller, request, cookie, now))
 
-    def _run(self, program: Program) -> None:
-        self._do(self._core.run(program, program.caller, program.request, _now()))
-
-    def _read_programs(self) -> None:
-        assert self._programs is not None
-        for program in self._programs.take_ended():
-            self._do(self._core.client_gone(program, _now()))
-
     def _hung_up(self, application: Application) -> None:
-        if self._programs is not None:
-            for program in self._programs.of(application):
-                self._end(program)
+        self._unasked.hung_up(application)
         self._do(self._core.client_gone(application, _now()))
 
     def _poll(self) -> None:
@@ -392,12 +376,12 @@ class _HostDaemon:
                     self._try(self._kernel.add_link_local, interface, address)
                 case Reconcile():
                     self._reconcile()
+                case Answer(DefaultGroup()):
+                    pass  # what it gets it is steered to
                 case Answer(Program() as program, reply):
                     self._answer(program, reply)
-                case Steer(program, address):
-                    assert isinstance(program, Program)
-                    assert self._programs is not None
-                    self._try(self._programs.steer, program, address)
+                case Steer(client, address):
+                    self._try(self._unasked.steer, client, address)
                 case Answer(client, reply):
                     assert isinstance(client, Application)
                     client.answer(reply)
@@ -431,18 +415,9 @@ class _HostDaemon:
         self._do(self._core.sockets_counted(address, cookies, _now()))
 
     def _answer(self, program: Program, reply: Reply) -> None:
-        assert self._programs is not None
-        told = self._programs.answer(program, reply)
-        if told is None:
-            return
-        self.inside.metrics.answered(told.reason)
-        if told.status != 0:
-            self._end(program)
-
-    def _end(self, program: Program) -> None:
-        assert self._programs is not None
-        self._programs.end(program)
-        self._do(self._core.client_gone(program, _now()))
+        told = self._unasked.answer(program, reply)
+        if told is not None:
+            self.inside.metrics.answered(told.reason)
 
     def _send(self, transmission: Transmission) -> None:
         attachment = self._core.attachment(transmission.interface)

@@ -1,6 +1,7 @@
 """Programs that get an address of a type without asking: which one it is at every moment.
 
-Each has one for as long as it runs. An address that is over gives way as it does where a program
+One that is run with a type has one for as long as it runs. All programs in a control group to which
+a rule gives a type are as one here. An address that is over gives way as it does where a program
 asks again: make before break, so the old one is theirs until there is another.
 """
 
@@ -125,7 +126,8 @@ class Defaults:
         """Return when there is something to do for a program."""
         if self._left_behind(client, program):
             return -inf
-        if self._known.waiting.waits(client):
+        nobody_to_ask = not self._known.lanes.allowed(None)
+        if nobody_to_ask or self._known.waiting.waits(client):
             return inf
         return max(program.ask_at, self._given_until(program))
 

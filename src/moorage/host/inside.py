@@ -14,7 +14,7 @@ from moorage.host.known import Known
 from moorage.host.metrics import HostMetrics
 from moorage.host.survey import SocketView
 from moorage.host.view import AddressView, StatusView
-from moorage.host.why import StarterOf, WhyView
+from moorage.host.why import ProgramOf, WhyView
 from moorage.kernel import processes
 from moorage.kernel.addresses import Address
 from moorage.management.event import Event
@@ -34,7 +34,7 @@ class Inside:
         present: asks the kernel for all its addresses, ...
         sent: ... and for how many bytes were sent from those that it counts for.
         dropped: what came that was of no use, by kind.
-        starter_of: says of a process by which one it was run with a type by default.
+        program_of: says of a process for whom its addresses were asked by default.
         clock: the core's.
     """
 
@@ -45,14 +45,14 @@ class Inside:
         present: Callable[[], Iterable[Address]],
         sent: Callable[[], Mapping[IPv6Address, int]],
         dropped: Mapping[str, int],
-        starter_of: StarterOf,
+        program_of: ProgramOf,
         clock: Callable[[], float],
     ) -> None:
         self._known = known
         self._present = present
         self._sent = sent
         self._dropped = dropped
-        self._starter_of = starter_of
+        self._program_of = program_of
         self._clock = clock
         self._since = clock()
         self._journal = Journal(config.management.events)
@@ -113,14 +113,14 @@ class Inside:
                     raise NotFound(f"there is no process {pid}") from None
                 held = [each for each in sockets if pid in (one.pid for one in each.processes)]
                 return why.of_process(
-                    self._known, process, caller, held, addresses, self._starter_of, self._clock()
+                    self._known, process, caller, held, addresses, self._program_of, self._clock()
                 )
             case {"address": text, **rest} if rest.keys() <= {"port"}:
                 found = [each for each in sockets if _is_at(each, text, rest.get("port"))]
                 if not found:
                     raise NotFound(f"no socket of this host is at {text}")
                 return why.of_sockets(
-                    self._known, found, addresses, self._starter_of, self._clock()
+                    self._known, found, addresses, self._program_of, self._clock()
                 )
             case _:
                 raise BadQuery("allowed: pid=NUMBER, or address=ADDRESS and port=NUMBER")

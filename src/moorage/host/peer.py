@@ -128,10 +128,10 @@ def control_group(hierarchies: str) -> tuple[str | None, str | None]:
     cgroup = systemd if unified in (None, "/") and systemd is not None else unified
     if cgroup is not None:
         cgroup = outside(cgroup)
-    return _unit(cgroup or "/"), cgroup
+    return unit_of(cgroup or "/"), cgroup
 
 
-def _unit(cgroup: str) -> str | None:
+def unit_of(cgroup: str) -> str | None:
     """Return the unit of the system's manager: the first part of the path that is no slice."""
     for part in cgroup.split("/")[1:]:
         if not part.endswith(".slice"):

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from moorage.host.caller import Caller
 from moorage.host.config import Authority, HostConfig, Obedience
+from moorage.host.peer import unit_of
 from moorage.host.rules import Rule
 from moorage.kernel.hooks import Rights
 from moorage.service import ServiceType
@@ -107,7 +108,7 @@ class Policy:
         on_net: bool,
     ) -> Decision:
         name, rule = self._rule(caller)
-        kind, origin = self._type(wanted, name, rule, network)
+        kind, origin = self._type(caller, wanted, name, rule, network)
         by_network = self._permitted_by(network)
         fresh, why = self._freshness(kind, name, rule, on_net=on_net)
         steps = (
@@ -137,6 +138,29 @@ class Policy:
         if self._default is None and network is not None and self._obedience is Obedience.FOLLOW:
             return network.default
         return self._default
+
+    @property
+    def knows_groups(self) -> bool:
+        """Whether there are control groups with a default of their own; see `default_within`."""
+        return any(rule.by_group_alone and rule.default for rule in self._rules)
+
+    def default_within(self, cgroup: str) -> ServiceType | None:
+        """Return the type for programs in a control group that do not ask, if a rule gives one.
+
+        It is the default of the first rule that fits by the group alone, if each before it that may
+        be about somebody there permits the type: nobody gets what he would be refused.
+        """
+        unit = unit_of(cgroup)
+        permitted = frozenset(ServiceType)
+        for rule in self._rules:
+            if not rule.may_fit(unit, cgroup):
+                continue
+            permitted &= rule.permitted
+            if rule.by_group_alone:
+                return rule.default_type if rule.default_type in permitted else None
+            if rule.by_user_alone and not rule.users:  # it is about everybody
+                break
+        return None
 
     def keeps(self, kind: ServiceType) -> bool:
         """Whether an address of this type stays when its last socket has closed (3.4-e)."""
@@ -174,11 +198,17 @@ class Policy:
         return "no rule", _LEFT_OVER
 
     def _type(
-        self, wanted: ServiceType | None, name: str, rule: Rule, network: NetworkPolicy | None
+        self,
+        caller: Caller,
+        wanted: ServiceType | None,
+        name: str,
+        rule: Rule,
+        network: NetworkPolicy | None,
     ) -> tuple[ServiceType | None, str]:
         """Return the type, and who chose it."""
         if wanted is not None:
-            return wanted, f"{wanted.slug}, named by the application"
+            who = "a rule for the control group" if caller.is_group else "the application"
+            return wanted, f"{wanted.slug}, named by {who}"
         if rule.default_type is not None:
             return rule.default_type, f"{rule.default_type.slug}, default of {name}"
         kind = self.default_type(network)

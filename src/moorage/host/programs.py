@@ -6,8 +6,6 @@ import logging
 import os
 from collections.abc import Callable
 from ipaddress import IPv6Address
-from pathlib import Path
-from typing import Protocol
 
 from moorage.host.applications import Application
 from moorage.host.caller import Caller
@@ -15,9 +13,7 @@ from moorage.host.peer import describe
 from moorage.host.waiting import refusal
 from moorage.kernel.bpf import cgroup
 from moorage.kernel.cgroups import CgroupTree, ControlGroups, Group
-from moorage.kernel.default_source import DefaultSource, HookedSource
-from moorage.kernel.hooks import Hooks
-from moorage.kernel.sock_diag import network_cookie
+from moorage.kernel.default_source import DefaultSource, Hook
 from moorage.service import ServiceType
 from moorage.wire.app import Operation, Reason, Reply, Request
 
@@ -41,13 +37,6 @@ class Program:
     def service(self) -> ServiceType:
         """The type; the request's is a valid one from when it was granted."""
         return ServiceType(self.request.type)
-
-
-class Hook(Protocol):
-    """What lets us choose the source address in a control group."""
-
-    def __call__(self, group: Path, service: ServiceType) -> DefaultSource:
-        """Begin to. Raises OSError if that is not possible."""
 
 
 class Programs:
@@ -111,18 +100,11 @@ class Programs:
         application.answer(reply)
         return reply
 
-    def starter_of(self, pid: int) -> int | None:
-        """Return the process that became a program, of which this is one or was started by one.
-
-        It reads ``/proc`` alone, and may be called by other threads.
-        """
-        try:
-            path = Path("/proc", str(pid), "cgroup").read_text()
-        except OSError:
-            return None
+    def within(self, cgroups: str) -> Caller | None:
+        """Return who became the program that is in these groups, if one is."""
         for program in list(self._programs):
-            if program.group is not None and program.group.path.name in path:
-                return program.caller.pid
+            if program.group is not None and program.group.path.name in cgroups:
+                return program.caller
         return None
 
     def of(self, application: Application) -> list[Program]:
@@ -169,21 +151,14 @@ class Programs:
         self._groups.enter(program.group, pid)
 
 
-def find_programs(hooks: Hooks | None, complain: Callable[[str], None]) -> Programs | None:
-    """Return the programs of the present network namespace, if there can be any on this machine.
-
-    Where ``hooks`` guard addresses, they let programs have theirs.
-    """
-    kept = None if hooks is None else hooks.kept
-    network = network_cookie()
+def find_programs(network: int, hook: Hook, complain: Callable[[str], None]) -> Programs | None:
+    """Return the programs of a network namespace, if there can be any on this machine."""
     try:
         groups = CgroupTree(cgroup.root(), network)
     except OSError as error:
         _log.info("programs have to ask for addresses themselves: %s", error)
         return None
-    return Programs(
-        groups, lambda group, service: HookedSource(group, network, service, kept), complain
-    )
+    return Programs(groups, hook, complain)
 
 
 def _found(members: list[int], group: Group) -> Program:

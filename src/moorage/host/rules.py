@@ -49,7 +49,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         cgroups: patterns of control groups.
         executables: patterns of paths of programs.
         types: what the caller may have; none: all types.
-        default: the type that he gets if he names none; empty: as for all.
+        default: the type that he gets if he names none; empty: as for all. Programs that do not
+            ask get it, too, if the rule is ``by_group_alone`` (`Policy.default_within`).
         fresh: the types of which each of his sockets gets an address of its own; none: as for all.
     """
 
@@ -91,6 +92,17 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     def by_user_alone(self) -> bool:
         """Whether a caller's user decides whether it fits him."""
         return not (self.groups or self.units or self.cgroups or self.executables)
+
+    @property
+    def by_group_alone(self) -> bool:
+        """Whether it names control groups or units, and a caller's is all that decides."""
+        return bool(self.units or self.cgroups) and not (
+            self.users or self.groups or self.executables
+        )
+
+    def may_fit(self, unit: str | None, cgroup: str) -> bool:
+        """Whether it may be about somebody in a control group, whoever he is."""
+        return _like(self.units, unit) and _like(self.cgroups, cgroup)
 
     def fits(self, caller: Caller) -> bool:
         """Whether the rule is about ``caller``."""

@@ -17,8 +17,11 @@ from moorage.host.view import AddressView
 from moorage.kernel.processes import Process
 from moorage.wire.app import Reply
 
-StarterOf = Callable[[int], int | None]
-"""Says which process became a program by `moorage run`, of which another one is a part."""
+ProgramOf = Callable[[int], Caller | None]
+"""Says of a process for whom addresses were asked by default, if they were.
+
+It is who became a program by `moorage run`, or the control group to which a rule gives a type.
+"""
 
 
 class StepView(msgspec.Struct, frozen=True):
@@ -44,6 +47,7 @@ class RequestView(msgspec.Struct, frozen=True):
         ago: seconds since then.
         pid: the process that asked, ...
         uid: ... its effective user.
+        cgroup: the control group for which a rule asked; none: a process did.
         cookie: of the socket that it was for; none: it was for none.
         steps: what was looked at, in order.
         answer: none: the process waits, or went away.
@@ -52,6 +56,7 @@ class RequestView(msgspec.Struct, frozen=True):
     ago: float
     pid: int
     uid: int
+    cgroup: str | None
     cookie: int | None
     steps: list[StepView]
     answer: AnswerView | None
@@ -61,9 +66,9 @@ class UseView(msgspec.Struct, frozen=True):
     """A socket, its address, and the last request for it.
 
     Attributes:
-        request: without a cookie, that of `moorage run`, by which the kernel was told to choose
-            the address; none: the daemon was not asked, or has forgotten it, so the program itself
-            chose the address, or the kernel did.
+        request: without a cookie, that of `moorage run` or of a rule for a control group, by which
+            the kernel was told to choose the address; none: the daemon was not asked, or has
+            forgotten it, so the program itself chose the address, or the kernel did.
     """
 
     socket: SocketView
@@ -93,11 +98,11 @@ def of_sockets(
     known: Known,
     sockets: Iterable[SocketView],
     addresses: Iterable[AddressView],
-    starter_of: StarterOf,
+    program_of: ProgramOf,
     now: float,
 ) -> WhyView:
     """Return why these sockets have their addresses."""
-    return WhyView(None, [], [], _uses(known, sockets, addresses, starter_of, now), [])
+    return WhyView(None, [], [], _uses(known, sockets, addresses, program_of, now), [])
 
 
 def of_process(
@@ -106,12 +111,12 @@ def of_process(
     caller: Caller,
     sockets: Iterable[SocketView],
     addresses: Iterable[AddressView],
-    starter_of: StarterOf,
+    program_of: ProgramOf,
     now: float,
 ) -> WhyView:
     """Return what a process may have, and what it has; ``caller`` is what policy sees of it."""
     decision = known.admission.policy.decide(caller, None, known.networks.policy)
-    uses = _uses(known, sockets, addresses, starter_of, now)
+    uses = _uses(known, sockets, addresses, program_of, now)
     told = {use.request.cookie if use.request else use.socket.cookie for use in uses}
     return WhyView(
         process=process,
@@ -132,22 +137,22 @@ def _uses(
     known: Known,
     sockets: Iterable[SocketView],
     addresses: Iterable[AddressView],
-    starter_of: StarterOf,
+    program_of: ProgramOf,
     now: float,
 ) -> list[UseView]:
     by_socket: dict[int, Judgement] = {}
-    by_process: dict[int, Judgement] = {}
+    by_program: dict[Caller, Judgement] = {}
     for judgement in known.admission.judgements:
         if judgement.cookie is None:
-            by_process[judgement.caller.pid] = judgement
+            by_program[judgement.caller] = judgement
         else:
             by_socket[judgement.cookie] = judgement
 
     def request(socket: SocketView) -> RequestView | None:
         found = by_socket.get(socket.cookie)
-        starters = (starter_of(process.pid) for process in socket.processes)
-        for starter in starters if found is None else ():
-            found = found or by_process.get(starter or 0)
+        programs = (program_of(process.pid) for process in socket.processes)
+        for program in programs if found is None else ():
+            found = found or (None if program is None else by_program.get(program))
         return _request(found, now) if found is not None else None
 
     by_address = {view.address: view for view in addresses}
@@ -163,6 +168,7 @@ def _request(judgement: Judgement, now: float) -> RequestView:
         ago=now - judgement.at,
         pid=judgement.caller.pid,
         uid=judgement.caller.uid,
+        cgroup=judgement.caller.cgroup if judgement.caller.is_group else None,
         cookie=judgement.cookie,
         steps=_steps(judgement.decision),
         answer=_answer(judgement.answer) if judgement.answer is not None else None,

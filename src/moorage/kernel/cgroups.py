@@ -114,7 +114,7 @@ class CgroupTree:
         gone = {
             number: group
             for number, group in self._watched.items()
-            if not _populated(group.path) and _remove(group.path)
+            if not is_populated(group.path) and _remove(group.path)
         }
         for number in gone:
             del self._watched[number]
@@ -146,7 +146,7 @@ class CgroupTree:
         found = []
         for path, name in self._all():
             ours = name["network"] == self._network
-            if _populated(path):
+            if is_populated(path):
                 if ours:
                     found.append(Group(path, name["label"]))
                     self._watch(found[-1])
@@ -175,7 +175,8 @@ class CgroupTree:
         self._watched[self._events.watch(group.path / _EVENTS, inotify.MODIFY)] = group
 
 
-def _populated(path: Path) -> bool:
+def is_populated(path: Path) -> bool:
+    """Whether there are processes in a group, or in those that were made in it."""
     with suppress(OSError):  # it is gone
         return _POPULATED in (path / _EVENTS).read_text()
     return False

@@ -24,8 +24,18 @@ class DefaultSource(Protocol):
     def choose(self, address: IPv6Address | None) -> None:
         """Let it be this address; none: connecting and sending fail with EADDRNOTAVAIL."""
 
+    def leave(self) -> None:
+        """Let the kernel choose, as it is at first."""
+
     def close(self) -> None:
         """Leave it to the kernel again."""
+
+
+class Hook(Protocol):
+    """What lets us choose the source address in a control group."""
+
+    def __call__(self, group: Path, service: ServiceType) -> DefaultSource:
+        """Begin to. Raises OSError if that is not possible."""
 
 
 class HookedSource:
@@ -51,6 +61,10 @@ class HookedSource:
     def choose(self, address: IPv6Address | None) -> None:
         """See `DefaultSource.choose`."""
         self._choice.update(_KEY, _CHOICE.pack((address or _NONE).packed, self._service))
+
+    def leave(self) -> None:
+        """See `DefaultSource.leave`."""
+        self._choice.delete(_KEY)
 
     def close(self) -> None:
         """See `DefaultSource.close`."""

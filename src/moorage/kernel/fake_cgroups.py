@@ -58,7 +58,10 @@ class FakeControlGroups:
 
 
 class FakeSource:
-    """A `DefaultSource` that remembers what was chosen; false: nobody chooses any more."""
+    """A `DefaultSource` that remembers what was chosen.
+
+    True: the kernel chooses for now. False: it does for good.
+    """
 
     def __init__(self) -> None:
         self.chosen: IPv6Address | bool | None = None
@@ -66,6 +69,10 @@ class FakeSource:
     def choose(self, address: IPv6Address | None) -> None:
         """See `DefaultSource.choose`."""
         self.chosen = address
+
+    def leave(self) -> None:
+        """See `DefaultSource.leave`."""
+        self.chosen = True
 
     def close(self) -> None:
         """See `DefaultSource.close`."""

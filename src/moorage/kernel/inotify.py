@@ -12,8 +12,13 @@ MODIFY: Final = 0x2
 """IN_MODIFY."""
 ATTRIB: Final = 0x4
 """IN_ATTRIB."""
+CREATE: Final = 0x100
+"""IN_CREATE, in a folder."""
+DELETE: Final = 0x200
+"""IN_DELETE, in a folder."""
 _EVENT: Final = struct.Struct("=iIII")  # struct inotify_event: wd, mask, cookie, len
-_READ_SIZE: Final = 256 * _EVENT.size
+_READ_SIZE: Final = 4096
+"""Bytes; an event in a folder carries a name, of at most 256."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.inotify_init1.argtypes = (ctypes.c_int,)
@@ -23,7 +28,7 @@ _libc.inotify_add_watch.restype = ctypes.c_int
 
 
 class Inotify:
-    """Watches files; not folders, so that no event carries a name.
+    """Watches files and folders; who watches a folder looks himself for what is new in it.
 
     Raises:
         OSError: the kernel has no inotify instance left for this user.
@@ -41,7 +46,7 @@ class Inotify:
         os.close(self._fd)
 
     def watch(self, path: str | os.PathLike[str], mask: int) -> int:
-        """Watch a file for changes of these kinds; return the number of its events.
+        """Watch a file or folder for changes of these kinds; return the number of its events.
 
         Raises:
             OSError: it is missing, or there are too many.
@@ -49,13 +54,25 @@ class Inotify:
         return _checked(_libc.inotify_add_watch(self._fd, os.fsencode(path), mask), str(path))
 
     def read(self) -> set[int]:
-        """Return the numbers of the files with events since the last time.
+        """Return the numbers of the files and folders with events since the last time.
 
         The kernel says -1 of what it could not keep, and that a file is gone as one more event.
         """
+        numbers = set()
         with suppress(BlockingIOError):
-            return {number for number, *_ in _EVENT.iter_unpack(os.read(self._fd, _READ_SIZE))}
-        return set()
+            while True:
+                numbers |= _numbers(os.read(self._fd, _READ_SIZE))
+        return numbers
+
+
+def _numbers(events: bytes) -> set[int]:
+    found = set()
+    place = 0
+    while place < len(events):
+        number, _, _, name = _EVENT.unpack_from(events, place)
+        found.add(number)
+        place += _EVENT.size + name
+    return found
 
 
 def _checked(result: int, what: str) -> int:

@@ -177,3 +177,14 @@ def test_the_ordinary_address_of_the_present_link() -> None:
     host.do(host.core.address_changed(slaac(WL1, THERE), host.now))
     host.advance(2)
     assert host.steered["curl"] == slaac(WL1, THERE).address
+
+
+def test_nothing_is_due_while_there_is_no_link() -> None:
+    host = attached()
+    host.detach()
+    host.run("service", LASTING)
+    host.advance(LONG)
+    assert host.core.next_timer() is None
+    host.attach(heard=b"link one")
+    host.advance(0)
+    assert host.steered["service"] is not None

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from prometheus_client import generate_latest
 
 from moorage.host import view, why
+from moorage.host.caller import Caller
 from moorage.host.events import AddressServed, LinkAttached
 from moorage.host.metrics import HostMetrics
 from moorage.host.survey import SocketView
@@ -142,10 +143,10 @@ def test_why_knows_who_was_run_with_addresses_by_default(host: Host) -> None:
     theirs = replace(socket_on(reply.address, 6), processes=[child])
     others = socket_on(reply.address, 7)
 
-    def starter_of(pid: int) -> int | None:
-        return CALLER.pid if pid == child.pid else None
+    def program_of(pid: int) -> Caller | None:
+        return CALLER if pid == child.pid else None
 
-    shown = why.of_sockets(host.core.known, [theirs, others], addresses, starter_of, host.now)
+    shown = why.of_sockets(host.core.known, [theirs, others], addresses, program_of, host.now)
     [chosen, bound] = shown.uses
     assert chosen.request is not None
     assert (chosen.request.pid, chosen.request.cookie) == (CALLER.pid, None)
