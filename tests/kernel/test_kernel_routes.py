@@ -235,18 +235,25 @@ def test_what_differs_from_what_is_desired(world: World) -> None:
     table, others = world.route_table(), world.route_table(OTHER)
     link = world.add_link("access")
     routes = zoo(link)
-    assert table.compare(routes) == (routes, set())
+    there = table.listing()
+    assert {*there.missing(routes)} == routes
+    assert there.surplus() == set()
     put(table, *routes)
     put(others, Route(PREFIX, 600, interface=link))
-    assert table.compare(routes) == (set(), set())
-    assert table.compare(()) == (set(), routes)
-    changed = {
-        replace(route, mtu=1300) if route.mtu else replace(route, metric=route.metric - 1)
+    there = table.listing()
+    assert there.twins() == set()
+    assert there.surplus() == routes
+    assert there.missing(routes) == []
+    assert there.surplus() == set()
+    changed = {replace(route, mtu=1300) for route in routes if route.mtu}
+    others_of_ours = {
+        replace(route, metric=route.metric - 1)
         for route in routes
-        if route.metric > 1
+        if route.metric > 1 and not route.mtu
     }
-    missing, surplus = table.compare(changed)
-    assert (missing, surplus) == (changed - routes, routes - changed)
+    there = table.listing()
+    assert {*there.missing(changed | others_of_ours)} == changed | others_of_ours
+    assert there.surplus() == {route for route in routes if not route.mtu}
 
 
 def test_reconciler_repairs_what_others_did(world: World) -> None:

@@ -160,10 +160,9 @@ class FakeRouteTable:
         """All routes with this protocol number."""
         return {route for owner, route in self._kernel.routes.values() if owner == protocol}
 
-    def compare(self, desired: Iterable[Route]) -> tuple[set[Route], set[Route]]:
-        """See `RouteTable.compare`; there are no twins here."""
-        wanted, present = set(desired), self.routes(self.protocol)
-        return wanted - present, present - wanted
+    def listing(self) -> FakeRouteListing:
+        """All routes of our protocol number, to be compared with others."""
+        return FakeRouteListing(self.routes(self.protocol))
 
     def apply(self, changes: Sequence[RouteChange]) -> list[OSError | None]:
         """Carry out the changes in order, each for itself; the error or None for each."""
@@ -220,6 +219,25 @@ class FakeRouteTable:
             raise _error(errno.ENOENT)
         del self._kernel.rules[rule]
         self._kernel.emit(RuleRemoved(self.protocol, rule), self.port)
+
+
+class FakeRouteListing:
+    """A `RouteListing`; there are no twins here."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes = {route.key: route for route in routes}
+
+    def twins(self) -> set[Route]:
+        """None."""
+        return set()
+
+    def missing(self, desired: Iterable[Route]) -> list[Route]:
+        """See `RouteListing.missing`."""
+        return [route for route in desired if self._routes.pop(route.key, None) != route]
+
+    def surplus(self) -> set[Route]:
+        """See `RouteListing.surplus`."""
+        return {*self._routes.values()}
 
 
 class FakeAddressTable:

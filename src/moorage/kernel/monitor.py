@@ -157,7 +157,7 @@ class NetlinkMonitor:
     """The kernel's `Monitor`, of the network namespace of the thread that makes it."""
 
     def __init__(self, groups: Iterable[Group], except_port: int = 0) -> None:
-        """Changes that the route table with this port makes itself are left out."""
+        """What the table with the port ``except_port`` changes itself is left out."""
         self._socket = NetlinkSocket(netlink.NETLINK_ROUTE, groups, except_port)
 
     def close(self) -> None:

@@ -72,10 +72,9 @@ class NetlinkNeighbourTable:
     def neighbours(self) -> list[NeighbourChanged]:
         """All IPv6 entries, as if each had changed just now. Raises OSError."""
         question = NEIGHBOUR.pack(socket.AF_INET6, 0, 0)
-        answers = self._socket.dump(Message(_RTM_GETNEIGH, question))
-        return [
-            entry for answer in answers for entry in parse_neighbours(answer.payload, gone=False)
-        ]
+        # Where others change it all the time, one may be there twice, or missing.
+        found, _ = self._socket.dump_into(_entries, Message(_RTM_GETNEIGH, question))
+        return found
 
     def set_permanent(self, interface: int, address: IPv6Address, mac: bytes) -> None:
         """Send what is for a neighbour to ``mac`` without asking for it. Raises OSError."""
@@ -113,6 +112,10 @@ class NetlinkNeighbourTable:
         [error] = self._socket.request([message])
         if error is not None:
             raise error
+
+
+def _entries(answers: Iterable[Message]) -> list[NeighbourChanged]:
+    return [entry for answer in answers for entry in parse_neighbours(answer.payload, gone=False)]
 
 
 def _entry(interface: int, address: IPv6Address, mac: bytes, state: NeighbourState) -> Message:

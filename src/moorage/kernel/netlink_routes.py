@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
@@ -107,29 +107,9 @@ class NetlinkRouteTable:
         answers = self._socket.dump(_all_routes(protocol))
         return {route for answer in answers for _, route in parse_routes(answer.payload)}
 
-    def compare(self, desired: Iterable[Route]) -> tuple[set[Route], set[Route]]:
-        """See `RouteTable.compare`. Only what differs is taken apart: there may be very many."""
-        # Where others change routes all the time this is not exact. What is missing in the list by
-        # mistake is added again, which does no harm.
-        (present, twins), _ = self._socket.dump_into(_forms, _all_routes(self.protocol))
-        missing: set[Route] = set()
-        for route in desired:
-            key, form = _form(
-                route.destination.prefixlen,
-                route.source.prefixlen if route.source else 0,
-                route.kind,
-                _attributes(route),
-            )
-            if present.get(key) == form and key not in twins:
-                del present[key]
-            else:
-                missing.add(route)
-        if not present:
-            return missing, set()
-        found = self._socket.dump(_all_routes(self.protocol))
-        bodies = (answer.payload for answer in found)
-        surplus = (body for body in bodies if _form_of_body(body)[0] in present)
-        return missing, {route for body in surplus for _, route in parse_routes(body)}
+    def listing(self) -> NetlinkRouteListing:
+        """All routes of our protocol number, to be compared with others. Raises OSError."""
+        return NetlinkRouteListing(self._socket, self.protocol)
 
     def apply(self, changes: Sequence[RouteChange]) -> list[OSError | None]:
         """Carry out the changes in order, each for itself; the error or None for each."""
@@ -175,6 +155,52 @@ class NetlinkRouteTable:
         [error] = self._socket.request([message])
         if error is not None:
             raise error
+
+
+class NetlinkRouteListing:
+    """The kernel's `RouteListing`. Only what differs is taken apart: there may be very many."""
+
+    def __init__(self, table: NetlinkSocket, protocol: int) -> None:
+        self._socket = table
+        self._question: Final = _all_routes(protocol)
+        # Where others change routes all the time this is not exact. What is missing in the list by
+        # mistake is added again, which does no harm.
+        (self._forms, self._twins), _ = table.dump_into(_forms, self._question)
+
+    def twins(self) -> set[Route]:
+        """See `RouteListing.twins`."""
+        found = self._routes(self._twins)
+        for key in self._twins:
+            del self._forms[key]
+        self._twins = set()
+        return found
+
+    def missing(self, desired: Iterable[Route]) -> list[Route]:
+        """See `RouteListing.missing`."""
+        pop = self._forms.pop
+        missing = []
+        for route in desired:
+            key, form = _form(
+                route.destination.prefixlen,
+                route.source.prefixlen if route.source else 0,
+                route.kind,
+                _attributes(route),
+            )
+            if pop(key, None) != form:
+                missing.append(route)
+        return missing
+
+    def surplus(self) -> set[Route]:
+        """See `RouteListing.surplus`."""
+        return self._routes(self._forms)
+
+    def _routes(self, keys: Collection[bytes]) -> set[Route]:
+        """Return the routes that have one of these keys."""
+        if not keys:
+            return set()
+        bodies = (answer.payload for answer in self._socket.dump(self._question))
+        wanted = (body for body in bodies if _form_of_body(body)[0] in keys)
+        return {route for body in wanted for _, route in parse_routes(body)}
 
 
 def encode_route(route: Route, protocol: int) -> bytes:

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from functools import cache
+from itertools import islice
 from typing import Final
 
 from moorage.kernel.netlink import (
@@ -397,17 +398,19 @@ def expression(name: str, *attributes: bytes) -> bytes:
 def _elements(
     kind: int, table: str, name: str, elements: Iterable[bytes], flags: int
 ) -> list[Message]:
-    remaining = list(elements)
-    return [
-        message(
-            kind,
-            text(_NFTA_SET_ELEM_LIST_TABLE, table),
-            text(_NFTA_SET_ELEM_LIST_SET, name),
-            nested(_NFTA_SET_ELEM_LIST_ELEMENTS, *remaining[start : start + _ELEMENTS_PER_MESSAGE]),
-            flags=flags,
+    remaining = iter(elements)
+    messages: list[Message] = []
+    while portion := list(islice(remaining, _ELEMENTS_PER_MESSAGE)):
+        messages.append(
+            message(
+                kind,
+                text(_NFTA_SET_ELEM_LIST_TABLE, table),
+                text(_NFTA_SET_ELEM_LIST_SET, name),
+                nested(_NFTA_SET_ELEM_LIST_ELEMENTS, *portion),
+                flags=flags,
+            )
         )
-        for start in range(0, len(remaining), _ELEMENTS_PER_MESSAGE)
-    ]
+    return messages
 
 
 def message_type(kind: int) -> int:

@@ -12,7 +12,7 @@ paths do.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -190,8 +190,8 @@ class _Set(Generic[S]):
     elements: Callable[[Any], tuple[bytes, ...]]
     interval: bool = False
 
-    def encoded(self, members: Iterable[Any]) -> list[bytes]:
-        return [element for member in members for element in self.elements(member)]
+    def encoded(self, members: Iterable[Any]) -> Iterator[bytes]:
+        return (element for member in members for element in self.elements(member))
 
 
 def _access_elements(interface: str) -> tuple[bytes, ...]:

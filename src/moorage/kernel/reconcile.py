@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 from collections import defaultdict
 from collections.abc import Iterable, Sequence, Set
+from itertools import islice
 from typing import Final
 
 from moorage.kernel.routes import Add, Remove, Route, RouteChange, RouteKey, RouteTable, Rule
+
+_PORTION: Final = 1024
+"""Routes that are looked at at a time."""
 
 Failure = tuple[RouteChange, OSError]
 """A change that the kernel refused, and why."""
@@ -82,8 +86,15 @@ def after_failures(desired: Set[Route], failures: Iterable[Failure]) -> Set[Rout
 
 
 def resync_routes(kernel: RouteTable, desired: Iterable[Route]) -> list[Failure]:
-    """Turn the routes that the kernel has into ``desired``. Raises OSError if it cannot list."""
-    return carry_out(kernel, difference(*kernel.compare(desired)))
+    """Turn the routes that the kernel has into ``desired``, of which only a few are kept at a time.
+
+    What has to go goes last, as in `difference`. Raises OSError if the kernel cannot list them.
+    """
+    there, left = kernel.listing(), iter(desired)
+    failures = carry_out(kernel, [Remove(route) for route in there.twins()])
+    while portion := list(islice(left, _PORTION)):
+        failures += carry_out(kernel, [Add(route) for route in there.missing(portion)])
+    return failures + carry_out(kernel, [Remove(route) for route in there.surplus()])
 
 
 def resync_rules(kernel: RouteTable, desired: Iterable[Rule]) -> None:

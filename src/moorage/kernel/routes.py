@@ -122,6 +122,22 @@ class Remove:
 RouteChange = Add | Remove
 
 
+class RouteListing(Protocol):
+    """The routes that are there: very many perhaps, so they are compared with a few at a time."""
+
+    def twins(self) -> set[Route]:
+        """Those that have a key in common, which others made; an `Add` replaces one of them only.
+
+        They count as removed from now on. Raises OSError.
+        """
+
+    def missing(self, desired: Iterable[Route]) -> list[Route]:
+        """Those of ``desired`` that are not there."""
+
+    def surplus(self) -> set[Route]:
+        """What is there, with keys that nothing has of which was asked. Raises OSError."""
+
+
 class RouteTable(Protocol):
     """The routes and rules of one network namespace."""
 
@@ -132,12 +148,8 @@ class RouteTable(Protocol):
     def routes(self, protocol: int) -> set[Route]:
         """All routes with this protocol number. Raises OSError."""
 
-    def compare(self, desired: Iterable[Route]) -> tuple[set[Route], set[Route]]:
-        """Which of ``desired`` are not there, and which of ours are there that are not desired.
-
-        Where others gave a desired route a twin with the same key, all of these count as both.
-        Raises OSError.
-        """
+    def listing(self) -> RouteListing:
+        """All routes of our protocol number, to be compared with others. Raises OSError."""
 
     def apply(self, changes: Sequence[RouteChange]) -> list[OSError | None]:
         """Carry out the changes in order, each for itself; the error or None for each."""

@@ -108,7 +108,7 @@ def flush(config: RouterConfig) -> None:
     table.apply([Remove(route) for route in table.routes(ROUTE_PROTOCOL)])
     resync_rules(table, [])
     hops = NextHops(NetlinkNeighbourTable(), _log.error)
-    hops.remove(hops.resync(set()))
+    hops.remove(hops.listing().surplus())
     SidFilter().remove()
     _log.info("%s: routes, rules and filter are removed", config.id)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
-from itertools import chain
+from itertools import chain, islice
 from time import perf_counter
 
 from moorage.bulk import many_objects
@@ -23,10 +23,19 @@ from moorage.management.metrics import Distribution
 from moorage.router.config import RouterConfig
 from moorage.router.groups import Groups
 from moorage.router.mirror import Known, Mirror
-from moorage.router.next_hop import NextHop, NextHops, link_local_of, next_hops
+from moorage.router.next_hop import (
+    NextHop,
+    NextHopListing,
+    NextHops,
+    link_local_of,
+    next_hops,
+)
 from moorage.router.paths import NO_TRACES, Paths, Place, Traces
 from moorage.router.too_big import Tunnelled
 from moorage.store.model import Binding
+
+_PORTION = 1024
+"""Routes whose next hops are made at the same time."""
 
 
 class Forwarding:
@@ -83,53 +92,62 @@ class Forwarding:
         mirror = self._mirror
         self._paths = Paths(self._config, interfaces, mirror.routers, mirror.anchors)
         self._names = {index: name for name, index in interfaces.items()}
+        served: list[Served] = []
+        attached: list[Attachment] = []
         with many_objects():
-            routes, members = self._survey()
-            self._put_routes(routes)
-            self._put_filter(members)
+            self._put_routes(self._survey(served, attached))
+            self._put_filter(Members(served, attached))
         self.reconciled.observe(perf_counter() - started)
 
     def resync_routes(self) -> None:
         """Put back what others did to our routes and rules."""
         with many_objects():
-            routes, _ = self._survey()
-            self._put_routes(routes)
+            self._put_routes(self._survey([], []))
 
     def resync_filter(self) -> None:
         """Put back what others did to our filter."""
-        with many_objects():
-            _, members = self._survey()
-            self._put_filter(members)
-
-    def _survey(self) -> tuple[list[Route], Members]:
-        """Go through all bindings; return which routes and members of the filter should be."""
-        self._done = {}
-        self._at = Groups()
-        routes = self._paths.standing()
         served: list[Served] = []
         attached: list[Attachment] = []
+        with many_objects():
+            _exhaust(self._survey(served, attached))
+            self._put_filter(Members(served, attached))
+
+    def _survey(self, served: list[Served], attached: list[Attachment]) -> Iterator[Route]:
+        """Go through all bindings; yield what routes should be, and add the filter's members.
+
+        All routes at once would take a tenth more memory, for good: what stays is made meanwhile.
+        """
+        self._done = {}
+        self._at = Groups()
+        yield from self._paths.standing()
         for known in self._mirror.known():
             traces = self._paths.of(known, self._macs)
             if traces is not NO_TRACES:
                 self._done[known.binding.prefix] = known
                 self._index(known.binding.prefix, (), traces.places)
-                routes += traces.routes
                 served += traces.members.served
                 attached += traces.members.attached
-        return routes, Members(served, attached)
+                yield from traces.routes
 
-    def _put_routes(self, wanted: Iterable[Route]) -> None:
+    def _put_routes(self, wanted: Iterator[Route]) -> None:
         try:
-            surplus = self._hops.resync(next_hops(wanted))
             resync_rules(self._table, self._paths.rules())
-            failures = resync_routes(self._table, wanted)
+            hops = self._hops.listing()
+            failures = resync_routes(self._table, self._with_hops(wanted, hops))
         except OSError as error:
             self._complain(f"the kernel refused: {error}")
+            _exhaust(wanted)
         else:
-            self._hops.remove(surplus)
+            self._hops.remove(hops.surplus())
             self._prepared = {}
             self._failed = set()
             self._note(failures)
+
+    def _with_hops(self, routes: Iterator[Route], there: NextHopListing) -> Iterator[Route]:
+        """Yield the routes, each after its next hop is there."""
+        while portion := list(islice(routes, _PORTION)):
+            self._hops.add(there.missing(next_hops(portion)))
+            yield from portion
 
     def _put_filter(self, members: Members) -> None:
         try:
@@ -265,6 +283,11 @@ class Forwarding:
             others = f", and {len(failures) - 1} other changes" if len(failures) > 1 else ""
             self._complain(f"the kernel refused {change}: {error}{others}")
         self._failed |= {change.route for change, _ in failures if isinstance(change, Add)}
+
+
+def _exhaust(routes: Iterator[Route]) -> None:
+    for _ in routes:
+        pass
 
 
 def _difference(pairs: Iterable[tuple[Members, Members]]) -> Members:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPV6LENGTH, IPv6Address, IPv6Network
 from typing import Final
 
 from moorage.kernel.monitor import NeighbourChanged, NeighbourState
@@ -24,9 +24,12 @@ LINK_LOCAL: Final = IPv6Network("fe80::/64")
 
 _ABOVE: Final = b"\xfe\x80"
 _MAC: Final = slice(2, 8)
+_NO_MAC: Final = bytes(6)
 _INTERFACE_ID: Final = slice(8, 16)
 
 _GONE: Final = frozenset((errno.ENOENT, errno.ENODEV))
+
+_ADDRESS: Final = (1 << IPV6LENGTH) - 1
 
 NextHop = tuple[int, IPv6Address]
 """The index of an interface, and an address that `next_hop` has made."""
@@ -39,7 +42,8 @@ def next_hop(link_local: IPv6Address, mac: bytes) -> IPv6Address:
 
 def is_next_hop(address: IPv6Address) -> bool:
     """Whether `next_hop` has made this address: no node has it."""
-    return address.packed.startswith(_ABOVE) and address not in LINK_LOCAL
+    packed = address.packed
+    return packed.startswith(_ABOVE) and packed[_MAC] != _NO_MAC
 
 
 def mac_of(hop: IPv6Address) -> bytes:
@@ -66,6 +70,31 @@ def is_in_force(entry: NeighbourChanged) -> bool:
     return entry.state is NeighbourState.PERMANENT and entry.mac == mac_of(entry.address)
 
 
+class NextHopListing:
+    """The next hops that are there: very many perhaps, so they are compared with a few at a time.
+
+    Args:
+        entries: of the neighbour cache.
+    """
+
+    def __init__(self, entries: Iterable[NeighbourChanged]) -> None:
+        # Numbers take a third of the memory.
+        self._in_force = {
+            each.interface << IPV6LENGTH | int(each.address): is_in_force(each)
+            for each in entries
+            if is_next_hop(each.address)
+        }
+
+    def missing(self, hops: Iterable[NextHop]) -> list[NextHop]:
+        """Return those that are not there, or are not what they must be."""
+        pop = self._in_force.pop
+        return [hop for hop in hops if not pop(hop[0] << IPV6LENGTH | int(hop[1]), False)]
+
+    def surplus(self) -> list[NextHop]:
+        """Return what is there and was not asked about."""
+        return [(number >> IPV6LENGTH, IPv6Address(number & _ADDRESS)) for number in self._in_force]
+
+
 class NextHops:
     """The permanent neighbours that stand for hosts.
 
@@ -78,12 +107,9 @@ class NextHops:
         self._table = table
         self._complain = complain
 
-    def resync(self, wanted: set[NextHop]) -> set[NextHop]:
-        """Have all that is wanted, and return what is there beside it. Raises OSError."""
-        entries = [each for each in self._table.neighbours() if is_next_hop(each.address)]
-        right = {(each.interface, each.address) for each in entries if is_in_force(each)}
-        self.add(wanted - right)
-        return {(each.interface, each.address) for each in entries} - wanted
+    def listing(self) -> NextHopListing:
+        """All that are there, to be compared with others. Raises OSError."""
+        return NextHopListing(self._table.neighbours())
 
     def add(self, hops: Iterable[NextHop]) -> None:
         """Have these, before a route leads to them."""

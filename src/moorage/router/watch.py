@@ -79,10 +79,12 @@ class KernelWatch:
         self._links = NetlinkLinkTable()
         self._neighbours = NetlinkNeighbourTable()
         routes, packet_filter = NetlinkRouteTable(), SidFilter()
-        self._monitor = NetlinkMonitor(
-            [Group.LINK, Group.ADDRESS, Group.NEIGHBOUR, Group.ROUTE, Group.RULE],
-            except_port=routes.port,
-        )
+        self._monitors = [
+            NetlinkMonitor(
+                [Group.LINK, Group.ADDRESS, Group.ROUTE, Group.RULE], except_port=routes.port
+            ),
+            NetlinkMonitor([Group.NEIGHBOUR], except_port=self._neighbours.port),
+        ]
         self._filter_monitor = FilterMonitor(TABLE, except_port=packet_filter.port)
         self.forwarding = Forwarding(
             config,
@@ -106,13 +108,15 @@ class KernelWatch:
 
         Before that `resync` has to know the bindings, or an earlier life's paths would go.
         """
-        self._loop.add_reader(self._monitor, self._read_monitor)
+        for monitor in self._monitors:
+            self._loop.add_reader(monitor, self._read_monitor, monitor)
         self._loop.add_reader(self._filter_monitor, self._read_filter_monitor)
 
     def close(self) -> None:
         """Look no longer; the kernel keeps what it has."""
-        for monitor in (self._monitor, self._filter_monitor):
+        for monitor in self._monitors:
             self._loop.remove_reader(monitor)
+        self._loop.remove_reader(self._filter_monitor)
         for timer in (self._probe_timer, *self._repairs.values()):
             if timer is not None:
                 timer.cancel()
@@ -151,9 +155,9 @@ class KernelWatch:
         for host in self._interfaces.look(self._links.links(), self._neighbours.neighbours()):
             self.forwarding.heard((host.link, host.host), host.mac)
 
-    def _read_monitor(self) -> None:
+    def _read_monitor(self, monitor: NetlinkMonitor) -> None:
         try:
-            events = self._monitor.read()
+            events = monitor.read()
         except Overrun:
             self._look()
             self.resync()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage.kernel.fake import FakeKernel
-from moorage.kernel.reconcile import Reconciler, difference
+from moorage.kernel.reconcile import Reconciler, difference, resync_routes
 from moorage.kernel.routes import Add, Remove, Route, RouteChange
 from moorage.numbers import ROUTE_PROTOCOL
 
@@ -97,3 +98,12 @@ def test_it_ends_in_what_is_desired_whatever_happened_before(
         assert reconciler.apply(last) == []
     assert kernel.route_table().routes(ROUTE_PROTOCOL) == last
     assert others.routes(4) == {foreign}
+
+
+def test_very_many_routes() -> None:
+    table = FakeKernel().route_table()
+    routes = [Route(IPv6Network((number << 64, 64)), 254, interface=1) for number in range(5000)]
+    assert resync_routes(table, iter(routes[:4000])) == []
+    changed = [replace(route, mtu=1400) for route in routes[2000:3000]]
+    assert resync_routes(table, iter([*changed, *routes[3000:]])) == []
+    assert table.routes(ROUTE_PROTOCOL) == {*changed, *routes[3000:]}
