@@ -19,9 +19,9 @@ from moorage.store import schema
 from moorage.store.model import Binding
 from moorage.store.protocol import BindingStore, Create
 from moorage.store.sqlite import SqliteStore
-from moorage.wire.dhcp6 import Message, MessageType, RapidCommit
+from moorage.wire.dhcp6 import Message, MessageType, RapidCommit, Refusal, RefusalReason
 from tests.bindings import OVER
-from tests.domain import ANY, Client, Clock, Site, ia, lease, router_config
+from tests.domain import ANY, Client, Clock, Site, ia, lease, router_config, said
 
 HOSTS = 24
 KIND = ServiceType.SESSION_LASTING
@@ -43,11 +43,13 @@ def solicit(client: Client, iaid: int) -> Message:
 
 
 async def insist(client: Client, site: Site, message: Message) -> Message:
-    """Ask until there is an answer."""
+    """Ask until there is an answer other than that one is to come again."""
     while True:
         reply = await client.try_ask(site, message)
         if reply is not None:
-            return reply
+            refusal = said(reply).first(Refusal)
+            if refusal is None or refusal.reason is not RefusalReason.TRY_LATER:
+                return reply
 
 
 @dataclass

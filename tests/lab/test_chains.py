@@ -21,6 +21,7 @@ from moorage.service import ServiceType
 from moorage.wire.dhcp6 import Message, MessageType
 from tests.conformance.scene import PATIENCE, Scene, eventually
 from tests.domain import lease
+from tests.lab.loss import lose_answers, lose_no_more
 from tests.lab.plain_host import FIXED, Host, reached
 
 pytestmark = pytest.mark.netns
@@ -149,10 +150,7 @@ def test_two_moves_at_once(chain: Chain) -> None:
 def test_a_reply_that_is_lost(chain: Chain, further: bool) -> None:
     lab, tap = chain.scene.lab, chain.scene.tap()
     router = lab.node("ar2")
-    hook = "{ type filter hook output priority 0; }"
-    router.run(["nft", "add", "table", "ip6", "loss"])
-    router.run(["nft", f"add chain ip6 loss output {hook}"])
-    router.run(["nft", "add", "rule", "ip6", "loss", "output", "udp", "sport", "547", "drop"])
+    lose_answers(router)
     lab.move("mn", "ar2")
     rebinds: list[Message] = []
 
@@ -166,7 +164,7 @@ def test_a_reply_that_is_lost(chain: Chain, further: bool) -> None:
         lab.move("mn", "ar3")
         chain.settle_at("ar3")
     else:
-        router.run(["nft", "delete", "table", "ip6", "loss"])
+        lose_no_more(router)
         eventually(lambda: tap.messages(MessageType.REPLY))
         assert chain.served_by("ar2")
     chain.check()
