@@ -162,9 +162,9 @@ def test_what_a_program_binds_to_is_left_alone(scene: Scene, group: Path) -> Non
 def test_whoever_asks_why_is_told(scene: Scene, group: Path) -> None:
     with listening(scene.peer) as server:
         url = f"http://[{scene.destination}]:{port_of(server)}/"
-        with started(scene, group, "curl", "--silent", url) as process:
-            connection, _ = accepted(server)
-            text = moorage(scene.host, "why", str(process.pid))
+        with started(scene, group, "curl", "--silent", url):
+            connection, sender = accepted(server)
+            text = moorage(scene.host, "why", str(sender))
             connection.close()
     assert f"a rule gave such addresses to /{GROUP}" in text
 
