@@ -10,7 +10,6 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from ipaddress import IPv6Address
-from pathlib import Path
 
 import pytest
 
@@ -22,6 +21,7 @@ from moorage.wire import dhcp6, nd
 from moorage.wire.app import REPLY_LENGTH, Operation, Reason, Request, decode_reply
 from tests.conformance.conftest import LINGER
 from tests.conformance.scene import PATIENCE, Scene, eventually, open_scene
+from tests.leaks import nothing_left_behind
 
 pytestmark = pytest.mark.netns
 
@@ -29,9 +29,10 @@ HDRINCL = 36  # IPV6_HDRINCL of <linux/in6.h>
 NUMBERS = random.Random(20)
 
 
-@pytest.fixture
-def scene(mark: str, tmp_path: Path) -> Iterator[Scene]:
-    with open_scene(tmp_path, host={"linger": LINGER}) as scene:
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("store")
+    with nothing_left_behind(), open_scene(folder, host={"linger": LINGER}) as scene:
         eventually(scene.settled)
         eventually(scene.typed)
         yield scene
@@ -206,7 +207,7 @@ def test_packets_in_packets_reach_nobody(scene: Scene) -> None:
     """A host, and a stranger in the core, send to the SIDs of both routers."""
     anchor = scene.here
     with (
-        scene.connect(ServiceType.SESSION_LASTING) as connection,
+        scene.connect(ServiceType.SESSION_LASTING, on_net=True) as connection,
         scene.peer.socket(socket.AF_INET6, socket.SOCK_DGRAM) as peer,
         scene.new_socket(socket.SOCK_DGRAM) as host,
     ):

@@ -22,6 +22,7 @@ from scapy.utils import RawPcapReader
 
 from moorage.lab import topology
 from moorage.lab.render import topology_text
+from tests.leaks import nothing_left_behind
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("mark")]
 
@@ -66,8 +67,20 @@ def tunnelled(capture: Path) -> set[tuple[IPv6Address, IPv6Address]]:
     }
 
 
-def test_message_flow_is_as_the_draft_says(tmp_path: Path) -> None:
-    report = report_of(play("--json", "--output", str(tmp_path)))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the demo is to put its files."""
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> Any:
+    """What the demo has said without any wishes."""
+    with nothing_left_behind():
+        return report_of(play("--json", "--output", str(folder)))
+
+
+def test_message_flow_is_as_the_draft_says(report: Any) -> None:
     assert [step["number"] for step in report["steps"]] == list(range(1, 17))
     assert all(step["passed"] for step in report["steps"])
     assert report["passed"]
@@ -81,14 +94,13 @@ def test_message_flow_is_as_the_draft_says(tmp_path: Path) -> None:
     assert [stall["move"] for stall in flow(report, "app 3")["interruptions"]] == [1]
 
 
-def test_report_has_picture_capture_and_values(tmp_path: Path) -> None:
-    report = report_of(play("--json", "--output", str(tmp_path)))
-    assert {file.name for file in tmp_path.iterdir()} == FILES
-    assert msgspec.json.decode((tmp_path / "demo.json").read_bytes()) == report
-    assert (tmp_path / "flows.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-    assert "<svg" in (tmp_path / "flows.svg").read_text()
+def test_report_has_picture_capture_and_values(folder: Path, report: Any) -> None:
+    assert {file.name for file in folder.iterdir()} == FILES
+    assert msgspec.json.decode((folder / "demo.json").read_bytes()) == report
+    assert (folder / "flows.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert "<svg" in (folder / "flows.svg").read_text()
     plain = topology.load("two-routers").routers
-    found = tunnelled(tmp_path / "capture.pcap")
+    found = tunnelled(folder / "capture.pcap")
     assert (plain["ar1"].core.address, plain["ar2"].down_sid) in found
     assert (plain["ar2"].core.address, plain["ar1"].up_sid) in found
 
