@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv6Network
 
 import pytest
 
@@ -62,25 +63,30 @@ def scarce(stage: Stage) -> Iterator[Scene]:
         yield scene
 
 
+def held(scene: Scene) -> list[IPv6Network]:
+    """The prefixes of the host, whose bindings may be renewed at any time."""
+    return [binding.prefix for binding in scene.bindings()]
+
+
 @pytest.mark.parametrize("service", [ServiceType.FIXED, ServiceType.GRACEFUL_REPLACEMENT])
 def test_a_type_that_is_not_offered_is_an_error(scarce: Scene, service: ServiceType) -> None:
     """3.4-c: the request for a type that is not offered fails, and leaves nothing behind."""
-    before = scarce.bindings(), scarce.addresses().keys()
+    before = held(scarce), scarce.typed()
     with pytest.raises(moorage.RequiredIPNotSupported) as caught:
         scarce.setsc(service)
     assert refusal(caught) == scarce.refusal(
         moorage.EAI_REQUIREDIPNOTSUPPORTED, moorage.Reason.TYPE_NOT_OFFERED
     )
-    assert (scarce.bindings(), scarce.addresses().keys()) == before
+    assert (held(scarce), scarce.typed()) == before
 
 
 def test_a_network_without_prefixes_is_an_error(scarce: Scene) -> None:
     """3.4-c: the request for which no prefix is left fails, and leaves nothing behind."""
-    before = scarce.bindings(), scarce.addresses().keys()
+    before = held(scarce), scarce.typed()
     with pytest.raises(moorage.SetscError) as caught:
         scarce.setsc(ServiceType.SESSION_LASTING, on_net=True)
     assert refusal(caught) == scarce.refusal(moorage.EAI_REQUIREDIPFAILED, moorage.Reason.POOL_FULL)
-    assert (scarce.bindings(), scarce.addresses().keys()) == before
+    assert (held(scarce), scarce.typed()) == before
 
 
 def test_no_network_is_an_error(bare: Scene) -> None:
