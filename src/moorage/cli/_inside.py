@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 import msgspec
@@ -17,6 +17,8 @@ import msgspec
 from moorage.management.client import Management, ManagementError, decode
 from moorage.management.config import HostManagement, RouterManagement
 from moorage.management.event import TOO_SLOW
+
+T = TypeVar("T")
 
 _INTERRUPTED: Final = 130
 """Exit status of what a user has interrupted, as shells have it."""
@@ -65,6 +67,19 @@ def looks_into(daemon: Daemon) -> Callable[[Callable[..., None]], Callable[..., 
         return call
 
     return decorate
+
+
+def ask(management: Management, path: str, kind: type[T], *, as_json: bool, **query: str) -> T:
+    """Return what a daemon says, to be shown; as JSON, print that instead and end the command.
+
+    Raises:
+        ManagementError: the daemon is not there, refuses, or does not fit this program.
+    """
+    data = management.get(path, **query)
+    if as_json:
+        print_json(data)
+        click.get_current_context().exit()
+    return decode(data, kind)
 
 
 def print_json(data: bytes) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from moorage.cli._inside import HOST, looks_into, print_json
+from moorage.cli._inside import HOST, ask, looks_into
 from moorage.cli._text import duration, print_table
 from moorage.host.view import AddressView
-from moorage.management.client import Management, decode
+from moorage.management.client import Management
 
 
 @click.command()
@@ -17,13 +17,10 @@ def addresses(management: Management, as_json: bool) -> None:
 
     An ordinary address is the kernel's own, from a router advertisement.
     """
-    data = management.get("/addresses")
-    if as_json:
-        print_json(data)
-        return
+    views = ask(management, "/addresses", list[AddressView], as_json=as_json)
     print_table(
         ("ADDRESS", "TYPE", "STATE", "SOCKETS", "VALID FOR", "VIA"),
-        [_row(view) for view in decode(data, list[AddressView])],
+        [_row(view) for view in views],
         "no addresses",
     )
 

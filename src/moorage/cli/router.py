@@ -10,9 +10,9 @@ import click
 from click.core import ParameterSource
 
 from moorage import config as configuration
-from moorage.cli._inside import ROUTER, looks_into, print_events, print_json
+from moorage.cli._inside import ROUTER, ask, looks_into, print_events
 from moorage.cli._text import duration, print_table
-from moorage.management.client import Management, decode
+from moorage.management.client import Management
 from moorage.router import daemon
 from moorage.router.account import Place
 from moorage.router.config import RouterConfig
@@ -70,11 +70,7 @@ def router(context: click.Context, config: Path, flush: bool, verbose: bool) -> 
 @looks_into(ROUTER)
 def status(management: Management, as_json: bool) -> None:
     """Show this router at a glance."""
-    data = management.get("/status")
-    if as_json:
-        print_json(data)
-        return
-    view = decode(data, StatusView)
+    view = ask(management, "/status", StatusView, as_json=as_json)
     running = duration(view.running_for)
     click.echo(f"router {view.id} {view.version}, process {view.pid}, running for {running}")
     click.echo(f"offers {', '.join(view.offered) or 'nothing'}")
@@ -137,16 +133,10 @@ def paths(management: Management, as_json: bool, prefix: str | None, host: str |
     if prefix is not None and host is not None:
         raise click.UsageError("--prefix and --host do not go together")
     query = {"prefix": prefix} if prefix else {"host": host} if host else {}
-    data = management.get("/paths", **query)
-    if as_json:
-        print_json(data)
-        return
+    views = ask(management, "/paths", list[PathView], as_json=as_json, **query)
     print_table(
         ("PREFIX", "TYPE", "PLACE", "HOST", "PATH"),
-        [
-            (view.prefix, view.type, view.place, view.host, _path(view))
-            for view in decode(data, list[PathView])
-        ],
+        [(view.prefix, view.type, view.place, view.host, _path(view)) for view in views],
         "this router has a part in no prefix",
     )
 

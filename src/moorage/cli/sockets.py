@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from moorage.cli._inside import HOST, looks_into, print_json, user_name
+from moorage.cli._inside import HOST, ask, looks_into, user_name
 from moorage.cli._text import one_line, print_table
 from moorage.host.survey import SocketView, endpoint
-from moorage.management.client import Management, decode
+from moorage.management.client import Management
 
 
 @click.command()
@@ -17,13 +17,10 @@ def sockets(management: Management, as_json: bool) -> None:
 
     A socket that several processes have open has a line for each.
     """
-    data = management.get("/sockets")
-    if as_json:
-        print_json(data)
-        return
+    views = ask(management, "/sockets", list[SocketView], as_json=as_json)
     print_table(
         ("TYPE", "PROTOCOL", "STATE", "LOCAL", "REMOTE", "USER", "PID", "COMMAND"),
-        [row for view in decode(data, list[SocketView]) for row in _rows(view)],
+        [row for view in views for row in _rows(view)],
         "no socket uses an address of this host",
     )
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from moorage.cli._inside import HOST, looks_into, print_json
+from moorage.cli._inside import HOST, ask, looks_into
 from moorage.cli._text import duration, print_table
 from moorage.host.view import LinkView, StatusView
-from moorage.management.client import Management, decode
+from moorage.management.client import Management
 
 _SERVICE = {
     "yes": "knows the service",
@@ -20,11 +20,7 @@ _SERVICE = {
 @looks_into(HOST)
 def status(management: Management, as_json: bool) -> None:
     """Show this host at a glance: its links, and how many addresses it has."""
-    data = management.get("/status")
-    if as_json:
-        print_json(data)
-        return
-    view = decode(data, StatusView)
+    view = ask(management, "/status", StatusView, as_json=as_json)
     running = duration(view.running_for)
     click.echo(f"host daemon {view.version}, process {view.pid}, running for {running}")
     click.echo()

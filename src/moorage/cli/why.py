@@ -7,13 +7,13 @@ from ipaddress import IPv6Address
 
 import click
 
-from moorage.cli._inside import HOST, looks_into, print_json, user_name
+from moorage.cli._inside import HOST, ask, looks_into, user_name
 from moorage.cli._text import duration, one_line
 from moorage.host.survey import endpoint
 from moorage.host.view import AddressView
 from moorage.host.why import AnswerView, RequestView, StepView, UseView, WhyView
 from moorage.kernel.processes import Process
-from moorage.management.client import Management, decode
+from moorage.management.client import Management
 
 
 class _Subject(click.ParamType[dict[str, str]]):
@@ -45,11 +45,8 @@ def why(management: Management, as_json: bool, subject: dict[str, str]) -> None:
     Shows what was looked at when the address was asked for, in order, and what came of it. Of a
     process also what policy would say if it asked now. `moorage sockets` lists the sockets.
     """
-    data = management.get("/why", **subject)
-    if as_json:
-        print_json(data)
-        return
-    click.echo("\n\n".join(map("\n".join, _paragraphs(decode(data, WhyView)))))
+    view = ask(management, "/why", WhyView, as_json=as_json, **subject)
+    click.echo("\n\n".join(map("\n".join, _paragraphs(view))))
 
 
 def _paragraphs(view: WhyView) -> Iterator[Iterator[str]]:
