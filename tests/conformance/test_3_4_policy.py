@@ -189,7 +189,7 @@ def test_everybody_gets_an_address_of_the_default_type(stage: Stage, kind: Servi
         [binding] = scene.bindings()
         assert binding.type is kind
         assert not scene.addresses()[address].deprecated
-        assert chosen(scene) == address
+        eventually(lambda: chosen(scene) == address)
         with scene.connect_plainly() as connection, scene.new_socket() as sock:
             assert connection.source == address
             assert connection.works()
