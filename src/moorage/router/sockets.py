@@ -72,7 +72,37 @@ class Datagram(NamedTuple):
         return Arrival(self.data, _address(self.sender), self.unicast)
 
 
-class DhcpSocket:
+class _LinkSocket:
+    """A socket on one interface."""
+
+    def __init__(self, sock: socket.socket, interface: str, index: int) -> None:
+        self._socket = sock
+        self._index = index
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+            self._prepare()
+        except OSError:
+            sock.close()
+            raise
+
+    def _prepare(self) -> None:
+        """Make the socket what it is for. Raises OSError."""
+        raise NotImplementedError
+
+    def _join(self, group: IPv6Address) -> None:
+        membership = group.packed + _INTERFACE.pack(self._index)
+        self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
+
+    def fileno(self) -> int:
+        """Readable when there is something to `receive`."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+class DhcpSocket(_LinkSocket):
     """The DHCPv6 server port of one interface; another server may have it on another interface.
 
     What clients send to all servers before they know one is for a `NewcomerSocket`.
@@ -82,26 +112,18 @@ class DhcpSocket:
     """
 
     def __init__(self, interface: str, index: int) -> None:
-        self._index = index
-        self._socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        try:
-            _bind_to(self._socket, interface)
-            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-            _make_room(self._socket)
-            socket_filter.attach(self._socket, _NO_NEWCOMERS)
-            self._socket.bind(("::", SERVER_PORT))
-            # From now on: the port was free, and our other socket may have it, too.
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            for group in (ALL_RELAY_AGENTS_AND_SERVERS, ALL_SERVERS):
-                _join(self._socket, group, index)
-        except OSError:
-            self._socket.close()
-            raise
+        super().__init__(_datagrams(), interface, index)
 
-    def fileno(self) -> int:
-        """Readable when there is something to `receive`."""
-        return self._socket.fileno()
+    def _prepare(self) -> None:
+        self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        _make_room(self._socket)
+        socket_filter.attach(self._socket, _NO_NEWCOMERS)
+        self._socket.bind(("::", SERVER_PORT))
+        # From now on: the port was free, and our other socket may have it, too.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for group in (ALL_RELAY_AGENTS_AND_SERVERS, ALL_SERVERS):
+            self._join(group)
 
     def receive(self) -> Datagram | None:
         """Return the next message that has arrived, if there is one."""
@@ -127,12 +149,8 @@ class DhcpSocket:
         port = SERVER_PORT if relayed else CLIENT_PORT
         self._socket.sendto(data, (_text(destination), port, 0, self._index))
 
-    def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
 
-
-class NewcomerSocket:
+class NewcomerSocket(_LinkSocket):
     """Receives what clients send to all servers of a link before they know one.
 
     Anybody can send that in any number. A queue of its own in the kernel keeps it from pushing out
@@ -143,21 +161,14 @@ class NewcomerSocket:
     """
 
     def __init__(self, interface: str, index: int) -> None:
-        self._socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        try:
-            _bind_to(self._socket, interface)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            _make_room(self._socket)
-            socket_filter.attach(self._socket, _NEWCOMERS)
-            self._socket.bind((str(ALL_RELAY_AGENTS_AND_SERVERS), SERVER_PORT, 0, index))
-            _join(self._socket, ALL_RELAY_AGENTS_AND_SERVERS, index)
-        except OSError:
-            self._socket.close()
-            raise
+        super().__init__(_datagrams(), interface, index)
 
-    def fileno(self) -> int:
-        """Readable when there is something to `receive`."""
-        return self._socket.fileno()
+    def _prepare(self) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _make_room(self._socket)
+        socket_filter.attach(self._socket, _NEWCOMERS)
+        self._socket.bind((str(ALL_RELAY_AGENTS_AND_SERVERS), SERVER_PORT, 0, self._index))
+        self._join(ALL_RELAY_AGENTS_AND_SERVERS)
 
     def receive(self) -> Datagram | None:
         """Return the next message that has arrived, if there is one."""
@@ -167,12 +178,8 @@ class NewcomerSocket:
             return None
         return Datagram(data, sender[0], False)
 
-    def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
 
-
-class RouterSocket:
+class RouterSocket(_LinkSocket):
     """Receives solicitations and sends advertisements on one interface (RFC 4861 section 6).
 
     Raises:
@@ -180,25 +187,17 @@ class RouterSocket:
     """
 
     def __init__(self, interface: str, index: int) -> None:
-        self._index = index
-        self._socket = raw_socket(_ROUTER_SOLICITATION)
-        try:
-            _bind_to(self._socket, interface)
-            for level, option, value in (
-                (socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1),
-                (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, _ND_HOP_LIMIT),
-                (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, _ND_HOP_LIMIT),
-                (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0),
-            ):
-                self._socket.setsockopt(level, option, value)
-            _join(self._socket, ALL_ROUTERS, index)
-        except OSError:
-            self._socket.close()
-            raise
+        super().__init__(raw_socket(_ROUTER_SOLICITATION), interface, index)
 
-    def fileno(self) -> int:
-        """Readable when there is something to `receive`."""
-        return self._socket.fileno()
+    def _prepare(self) -> None:
+        for option, value in (
+            (socket.IPV6_RECVHOPLIMIT, 1),
+            (socket.IPV6_UNICAST_HOPS, _ND_HOP_LIMIT),
+            (socket.IPV6_MULTICAST_HOPS, _ND_HOP_LIMIT),
+            (socket.IPV6_MULTICAST_LOOP, 0),
+        ):
+            self._socket.setsockopt(socket.IPPROTO_IPV6, option, value)
+        self._join(ALL_ROUTERS)
 
     def receive(self) -> Received | None:
         """Return the next solicitation of a node of the link itself, if there is one."""
@@ -222,9 +221,9 @@ class RouterSocket:
         """
         self._socket.sendto(data, (_text(destination), 0, 0, self._index))
 
-    def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
+
+def _datagrams() -> socket.socket:
+    return socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
 
 def _make_room(sock: socket.socket) -> None:
@@ -233,15 +232,6 @@ def _make_room(sock: socket.socket) -> None:
     except PermissionError:
         # In a user namespace: as much as the system lets everybody have.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
-
-
-def _bind_to(sock: socket.socket, interface: str) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
-
-
-def _join(sock: socket.socket, group: IPv6Address, index: int) -> None:
-    membership = group.packed + _INTERFACE.pack(index)
-    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
 
 
 # The C library reads and writes addresses ten times as fast as `ipaddress` does.
