@@ -25,9 +25,10 @@ from moorage import config as configuration
 from moorage.config import ConfigError
 from moorage.store.etcd.config import EtcdConfig
 from moorage.store.etcd.connection import Connection, RevisionGone
-from moorage.store.etcd.layout import Layout, pack_anchor, pack_prefix, range_end
+from moorage.store.etcd.layout import Layout, pack_anchor, pack_prefix
 from moorage.store.etcd.methods import grant, keep, read, transact
 from moorage.store.etcd.plan import Commit, KeyValue, holding, registration
+from moorage.store.etcd.strides import Strides
 from moorage.store.etcd.survey import survey
 from moorage.store.etcd.watch import follow
 from moorage.store.model import Anchor, Binding, Router
@@ -258,13 +259,12 @@ class EtcdStore:
         Raises:
             RevisionGone: the revision was compacted.
         """
-        end = range_end(start)
-        while True:
-            page = await self._range(start, range_end=end, limit=_PAGE, revision=revision)
+        strides = Strides(start, _PAGE)
+        while (bounds := strides.page()) is not None:
+            first, end = bounds
+            page = await self._range(first, range_end=end, limit=_PAGE, revision=revision)
+            strides.took([kv.key for kv in page.kvs], page.more)
             yield page.kvs
-            if not page.more:
-                return
-            start = page.kvs[-1].key + b"\0"
 
     async def _of_one_revision(self, reading: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return what is read in several calls; again, if its revision is compacted meanwhile."""
