@@ -43,7 +43,7 @@ def test_every_key_is_listed_once_and_in_order(found: set[bytes], limit: int) ->
 
 @pytest.mark.parametrize("pools", [1, 3])
 def test_a_page_costs_no_more_than_what_is_in_it(pools: int) -> None:
-    """Prefixes at random from pools of a /40: the first page of each may go over all of it, and no other does."""
+    """Of prefixes at random from pools of a /40. The first page of each may go over all of it."""
     random, count = Random(pools), 20_000
     blocks = [START + bytes.fromhex(f"20010db8a{pool}00") for pool in range(pools)]
     keys = sorted({random.choice(blocks) + random.randbytes(3) + bytes(8) for _ in range(count)})
