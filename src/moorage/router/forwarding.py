@@ -115,7 +115,7 @@ class Forwarding:
     def _survey(self, served: list[Served], attached: list[Attachment]) -> Iterator[Route]:
         """Go through all bindings; yield what routes should be, and add the filter's members.
 
-        All routes at once would take a tenth more memory, for good: what stays is made meanwhile.
+        All routes at once would take more memory for good: what stays is made meanwhile.
         """
         self._done = {}
         self._at = Groups()
