@@ -6,8 +6,10 @@ import signal
 
 import pytest
 
-# A shell that runs the tests in the background has them ignore Ctrl-C, and so what they start.
+# Whoever runs the tests in the background has them ignore these, and so what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+for _number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(_number, signal.SIG_DFL)
 
 
 def _is_slow(item: pytest.Item) -> bool:
