@@ -88,8 +88,8 @@ with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as loose:
 
 HOLDS = """
 import socket, sys
-with socket.create_connection((sys.argv[1], int(sys.argv[2]))):
-    sys.stdin.read()
+with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as held:
+    held.recv(1)
 """
 
 
@@ -343,7 +343,7 @@ def test_what_goes_on_without_its_first_process_keeps_the_address(scene: Scene) 
             connection, source = accepted(server)
             assert process.wait(PATIENCE) == 3
             assert source in scene.typed()
-            eventually(lambda: running.groups(scene.host))  # others may come and go meanwhile
+            assert running.groups(scene.host)
             connection.close()
     running.await_no_groups(scene.host)
     eventually(lambda: source not in scene.typed())
